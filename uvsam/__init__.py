@@ -1,0 +1,3 @@
+"""Outlines of urban villages and informal settlements from satellite images."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,29 @@
+"""Every error a user can meet. Each is also the built-in it resembles."""
+
+
+class UvsamError(Exception):
+    """Base of all errors the command line reports in one line."""
+
+
+class SceneError(UvsamError, OSError):
+    """An image cannot be opened or read."""
+
+
+class GeoreferencingError(SceneError):
+    """An image has no usable position on the ground, or a resolution that does not fit."""
+
+
+class SettingsError(UvsamError, ValueError):
+    """A setting has an impossible value, or two settings contradict each other."""
+
+
+class CatalogError(UvsamError, LookupError):
+    """A model or data set card is missing, malformed, or does not match its file."""
+
+
+class LabelError(UvsamError, ValueError):
+    """Labels or vector inputs cannot be used: no features, wrong CRS, no overlap."""
+
+
+class OutputError(UvsamError, OSError):
+    """A result cannot be written: it exists, the folder is missing, the disk is full."""
