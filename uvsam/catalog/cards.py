@@ -1,0 +1,185 @@
+"""Model cards as YAML files beside their weights, checked when they are read."""
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from uvsam.errors import CatalogError
+
+DEFAULT_MODEL = "uvsam-specialist"
+"""Card that is used where the user names none."""
+
+Architecture = Literal["segformer", "unet", "deeplabv3plus", "fpn", "fcn"]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors: a misspelt key must not be a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(Strict):
+    """How to build the network.
+
+    Attributes:
+        arch: decoder; ``segformer`` is the one of the paper, the others are its baselines.
+        encoder: MiT-B0..B5 (``mit_b0``) or the name of any timm encoder that gives feature maps.
+        decoder_channels: width of the decoder.
+    """
+
+    arch: Architecture = "segformer"
+    encoder: str = "mit_b0"
+    decoder_channels: int = Field(default=64, ge=8, le=1024)
+
+
+class Calibration(Strict):
+    """What turns logits into scores that mean something.
+
+    Attributes:
+        temperature: logits are divided by it (Guo et al. 2017).
+        threshold: a pixel with at least this score is village.
+        seed_threshold: a region needs one pixel with at least this score.
+    """
+
+    temperature: float = Field(default=1.0, gt=0)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    seed_threshold: float = Field(default=0.5, gt=0, lt=1)
+
+
+class Outline(Strict):
+    """Defaults of the outlines, in metres and square metres on the ground."""
+
+    close_m: float = Field(default=0.0, ge=0)
+    min_area_m2: float = Field(default=1000.0, ge=0)
+    min_hole_m2: float = Field(default=1000.0, ge=0)
+    simplify_m: float = Field(default=1.0, ge=0)
+
+
+class Quality(Strict):
+    """One measured number: what, on what, and by which command."""
+
+    measure: str
+    on: str
+    value: float
+    command: str
+
+
+class ModelCard(Strict):
+    """Everything there is to know about a model except its weights.
+
+    Attributes:
+        name: identifier, the file name without its extension.
+        classes: what the network tells apart, the village class last.
+        gsd_m: metres on the ground per pixel that the network sees.
+        mean, std: per band, in units of 0..255; the network sees (pixels - mean) / std.
+        chip_px: side of the square the network sees at once.
+        halo_px: context around the part of a chip that is kept.
+        seconds_per_mpx: measured seconds of one CPU core per million model pixels.
+        weights: file name beside the card.
+        sha256: of that file.
+    """
+
+    name: str
+    task: Literal["specialist"] = "specialist"
+    summary: str
+    network: Network
+    classes: tuple[str, ...] = ("other", "village")
+    gsd_m: float = Field(gt=0)
+    bands: tuple[str, ...] = ("red", "green", "blue")
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    chip_px: int = Field(default=512, ge=64)
+    halo_px: int = Field(default=64, ge=0)
+    seconds_per_mpx: float | None = None
+    calibration: Calibration = Calibration()
+    outline: Outline = Outline()
+    weights: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    licence: str
+    trained_on: tuple[str, ...] = ()
+    made_by: str = ""
+    quality: tuple[Quality, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "ModelCard":
+        if self.chip_px % 32:
+            raise ValueError("chip_px must be a multiple of 32")
+        if (self.chip_px - 2 * self.halo_px) < 32 or (self.chip_px - 2 * self.halo_px) % 32:
+            raise ValueError("chip_px - 2 * halo_px must be a positive multiple of 32")
+        if self.classes[-1] != "village":
+            raise ValueError("the last class must be 'village'")
+        return self
+
+
+def catalog_folder() -> Path:
+    """Folder of the bundled cards: inside an installed package, or at the top of a checkout."""
+    inside = Path(str(resources.files("uvsam"))) / "data_catalog"
+    return (inside if inside.is_dir() else inside.parent.parent / "data_catalog") / "models"
+
+
+def list_cards() -> list[str]:
+    """Names of the bundled models."""
+    return sorted(path.stem for path in catalog_folder().glob("*.yaml"))
+
+
+def card_path(name_or_path: str | Path) -> Path:
+    """The card file of a bundled model's name, or of a path to a card of the user's own.
+
+    Raises:
+        CatalogError: there is no such model.
+    """
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"}:
+        if path.is_file():
+            return path
+        raise CatalogError(f"no model card at {path}")
+    bundled = catalog_folder() / f"{name_or_path}.yaml"
+    if path.name != str(name_or_path) or not bundled.is_file():
+        raise CatalogError(f"no model named '{name_or_path}'; bundled: {', '.join(list_cards())}; or give a card.yaml")
+    return bundled
+
+
+def load_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
+    """Read and check a model card.
+
+    Raises:
+        CatalogError: no such model, or the card is malformed (the message names the field).
+    """
+    path = card_path(name_or_path)
+    try:
+        fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return ModelCard.model_validate(fields)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path} is not a YAML file") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CatalogError(f"{path}: {where or 'card'}: {first['msg']}") from error
+
+
+def verified_weights(name_or_path: str | Path = DEFAULT_MODEL) -> Path:
+    """Path of a model's weights, after comparing their sha256 with the card.
+
+    Raises:
+        CatalogError: the file is missing or is not the one the card speaks of.
+    """
+    card, path = load_card(name_or_path), card_path(name_or_path)
+    if Path(card.weights).name != card.weights:
+        raise CatalogError(f"{path}: weights must be a file beside the card, not '{card.weights}'")
+    weights = path.parent / card.weights
+    if not weights.is_file():
+        raise CatalogError(f"weights of '{card.name}' are missing: expected {weights}")
+    if file_sha256(weights) != card.sha256:
+        raise CatalogError(f"{weights} is not the file its card describes (sha256 differs); get it again")
+    return weights
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,162 @@
+"""The specialist: a small semantic network that scores every pixel as village or not.
+
+The paper's SegFormer (Xie et al. 2021: an encoder with four or more scales and an all-MLP decoder) and the baselines it is
+compared with, all built by segmentation-models-pytorch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from uvsam.catalog.cards import ModelCard, Network, load_card, verified_weights
+from uvsam.errors import CatalogError
+
+
+def _segformer(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
+    return smp.Segformer(**encoder, decoder_segmentation_channels=network.decoder_channels, classes=classes)  # type: ignore[no-any-return]
+
+
+def _unet(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
+    widths = [network.decoder_channels * 2**i for i in (3, 2, 1, 0)] + [network.decoder_channels // 2]
+    return smp.Unet(**encoder, decoder_channels=widths, classes=classes)  # type: ignore[no-any-return]
+
+
+def _deeplabv3plus(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
+    return smp.DeepLabV3Plus(**encoder, decoder_channels=network.decoder_channels, classes=classes)  # type: ignore[no-any-return]
+
+
+def _fpn(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
+    width = network.decoder_channels
+    return smp.FPN(**encoder, decoder_pyramid_channels=2 * width, decoder_segmentation_channels=width, classes=classes)  # type: ignore[no-any-return]
+
+
+class FullyConvolutional(nn.Module):
+    """FCN-like baseline (Long et al. 2015): a 3x3 convolution and a classifier on the encoder's stride-16 features."""
+
+    def __init__(self, network: Network, classes: int, encoder: dict[str, Any]) -> None:
+        super().__init__()
+        self.encoder = smp.encoders.get_encoder(
+            encoder["encoder_name"], weights=encoder["encoder_weights"], in_channels=3, depth=4
+        )
+        width = network.decoder_channels
+        self.head = nn.Sequential(
+            nn.Conv2d(self.encoder.out_channels[-1], width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(width, classes, 1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.head(self.encoder(images)[-1])
+        return nn.functional.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False)
+
+
+_ARCHITECTURES: dict[str, Callable[[Network, int, dict[str, Any]], nn.Module]] = {
+    "segformer": _segformer,
+    "unet": _unet,
+    "deeplabv3plus": _deeplabv3plus,
+    "fpn": _fpn,
+    "fcn": FullyConvolutional,
+}
+
+
+def build_network(network: Network, classes: int, *, encoder_weights: str | None = None) -> nn.Module:
+    """Build a segmentation network: (N, 3, H, W) normalised images to (N, classes, H, W) logits; H, W multiples of 32.
+
+    Args:
+        network: what to build.
+        classes: number of output channels.
+        encoder_weights: ``"imagenet"`` lets segmentation-models-pytorch fetch pretrained weights; None is random.
+
+    Raises:
+        CatalogError: the encoder's name is unknown, or does not work with this decoder.
+    """
+    native = network.encoder in smp.encoders.encoders
+    encoder = {
+        "encoder_name": network.encoder if native else f"tu-{network.encoder}",
+        "encoder_weights": encoder_weights,
+    }
+    try:
+        return _ARCHITECTURES[network.arch](network, classes, encoder)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CatalogError(f"cannot build {network.arch} on encoder '{network.encoder}': {error}") from error
+
+
+def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
+    """Bring pixels to what the network saw in training; invalid ones become the mean, which carries no signal.
+
+    Args:
+        pixels: (N, 3, H, W) in 0..255.
+        valid: (N, H, W) bool.
+    """
+    mean = pixels.new_tensor(card.mean)[:, None, None]
+    std = pixels.new_tensor(card.std)[:, None, None]
+    return ((pixels - mean) / std) * valid[:, None]
+
+
+def village_logit(logits: Tensor) -> Tensor:
+    """Log-odds of the village class, the last one, against all others: (N, K, H, W) to (N, H, W)."""
+    return logits[:, -1] - torch.logsumexp(logits[:, :-1], dim=1)
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """How to build a specialist. Small and picklable: this crosses process borders, never the model."""
+
+    model: str | Path
+    device: str = "cpu"
+
+
+class Specialist:
+    """A network with its card, ready to score chips. Holds no state between calls."""
+
+    def __init__(self, card: ModelCard, network: nn.Module, device: str = "cpu") -> None:
+        self.card = card
+        self.device = torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def scores(self, pixels: Tensor, valid: Tensor) -> Tensor:
+        """Calibrated probability of village.
+
+        Args:
+            pixels: (N, 3, H, W) float32 in 0..255, H and W multiples of 32.
+            valid: (N, H, W) bool.
+
+        Returns:
+            (N, H, W) float32 in 0..1 on the CPU; what stands at invalid pixels has no meaning.
+        """
+        images = normalise(pixels.to(self.device), valid.to(self.device), self.card)
+        logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
+        return torch.sigmoid(village_logit(logits) / self.card.calibration.temperature).cpu()
+
+
+def load_specialist(recipe: ModelRecipe) -> Specialist:
+    """Build the network of a card and load its verified weights, strictly.
+
+    Raises:
+        CatalogError: no such model, or its weights are not the ones the card describes.
+    """
+    card = load_card(recipe.model)
+    network = build_network(card.network, len(card.classes))
+    state = {name: value.float() if value.is_floating_point() else value for name, value in _read(recipe, card).items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CatalogError(f"weights of '{card.name}' do not fit its network: {str(error).splitlines()[0]}") from error
+    return Specialist(card, network, recipe.device)
+
+
+def _read(recipe: ModelRecipe, card: ModelCard) -> dict[str, Tensor]:
+    weights = verified_weights(recipe.model)
+    try:
+        return load_file(weights)
+    except Exception as error:  # safetensors raises its own type that derives from Exception alone
+        raise CatalogError(f"weights of '{card.name}' are not a safetensors file: {weights}") from error
