@@ -1,0 +1,121 @@
+"""The score raster: one byte per pixel of the scene, read back in strips of rows."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RioWindow
+
+from uvsam.errors import SceneError
+
+LEVELS = 254
+STRIP_PX = 16_000_000
+MIN_STRIP_ROWS = 64
+
+
+def quantise(score: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Scores in [0, 1] as bytes: 0 = not looked at, 1..255 = score ``(value - 1) / 254``.
+
+    Scores outside [0, 1] are clipped, NaN counts as not looked at. Law: ``|dequantise(quantise(s)) - s| <= 1/508``.
+
+    Args:
+        score: (H, W) float.
+        valid: (H, W) bool.
+    """
+    known = valid & ~np.isnan(score)
+    levels = np.rint(np.clip(np.where(known, score, 0), 0, 1) * LEVELS) + 1
+    return np.where(known, levels, 0).astype(np.uint8)
+
+
+def dequantise(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes as scores in [0, 1]; NaN where the scene was not looked at (0)."""
+    table = (np.arange(256, dtype=np.float32) - 1) / LEVELS
+    table[0] = np.nan
+    scores: NDArray[np.float32] = table[values]
+    return scores
+
+
+def lowest_level(threshold: float) -> int:
+    """The smallest byte whose score reaches ``threshold``; 256 (no byte) above a threshold of 1."""
+    # The tolerance lets 0.3 = 76.2 / 254 be what the user typed and not its nearest double.
+    return 1 + max(0, int(np.ceil(threshold * LEVELS - 1e-9)))
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows ``[row, row + rows)`` of a raster with ``halo_px`` more rows on each side.
+
+    Attributes:
+        values: (rows + 2 * halo_px, W) uint8; rows outside the raster are 0.
+    """
+
+    row: int
+    halo_px: int
+    values: NDArray[np.uint8]
+
+    @property
+    def rows(self) -> int:
+        return int(self.values.shape[0]) - 2 * self.halo_px
+
+    @property
+    def core(self) -> slice:
+        """The strip's own rows within ``values``."""
+        return slice(self.halo_px, self.halo_px + self.rows)
+
+
+def strip_rows(width: int, halo_px: int = 0) -> int:
+    """Rows per strip: about 16 Mpx, at least 64 rows, and at least twice the halo so that it is never most of the work."""
+    return max(MIN_STRIP_ROWS, 2 * halo_px, STRIP_PX // max(width, 1))
+
+
+def read_strips(path: Path | str, *, halo_px: int = 0, rows: int | None = None) -> Iterator[Strip]:
+    """Strips from top to bottom; together their cores are the raster. Memory does not depend on its height.
+
+    Args:
+        path: uint8 raster of one band.
+        halo_px: rows read above and below each strip.
+        rows: rows per strip, default :func:`strip_rows`.
+
+    Raises:
+        SceneError: the raster cannot be read.
+    """
+    with _opened(path) as dataset:
+        height, width = dataset.shape
+        rows = rows or strip_rows(width, halo_px)
+        for row in range(0, height, rows):
+            core_rows = min(rows, height - row)
+            top, bottom = max(0, row - halo_px), min(height, row + core_rows + halo_px)
+            values = np.zeros((core_rows + 2 * halo_px, width), np.uint8)
+            inside = values[top - row + halo_px : bottom - row + halo_px]
+            inside[:] = dataset.read(1, window=RioWindow(0, top, width, bottom - top))
+            yield Strip(row, halo_px, values)
+
+
+def raster_shape(path: Path | str) -> tuple[int, int]:
+    """(height, width) of a raster.
+
+    Raises:
+        SceneError: the raster cannot be opened.
+    """
+    with _opened(path) as dataset:
+        return int(dataset.height), int(dataset.width)
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[DatasetReader]:
+    try:
+        with warnings.catch_warnings():
+            # Scores on a bare pixel grid are as good as any.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
+    except RasterioError as error:
+        raise SceneError(f"cannot read the scores {path}: {error}; compute them again") from error
