@@ -78,7 +78,7 @@ class RasterWriter:
         try:
             self._dataset.close()
             if kind is None:
-                os.replace(self._part, self.path)
+                self._part.replace(self.path)
         except (RasterioError, OSError) as failure:
             raise OutputError(f"cannot write {self.path}: {failure}") from failure
         finally:

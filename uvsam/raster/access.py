@@ -1,0 +1,110 @@
+"""Opening a dataset with GDAL and reading its raw pixels and their validity."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RioWindow
+
+from uvsam.errors import SceneError
+from uvsam.raster.window import Window
+
+CACHE_BYTES = 256 * 2**20
+REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)
+
+
+def is_remote(uri: str) -> bool:
+    """True for a uri that is read over the network (``https://``, ``s3://``, ``/vsicurl/`` ...)."""
+    return REMOTE.match(uri) is not None
+
+
+@contextmanager
+def open_dataset(uri: str) -> Iterator[Any]:
+    """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
+
+    Raises:
+        SceneError: it cannot be opened.
+    """
+    options: dict[str, Any] = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+    if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
+        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}
+    with rasterio.Env(**options):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                dataset = rasterio.open(uri)
+        except (RasterioError, OSError, ValueError) as error:
+            raise SceneError(f"cannot open {uri}: {_one_line(error)}") from error
+        with dataset:
+            yield dataset
+
+
+def read_raw(
+    dataset: Any, bands: tuple[int, int, int], window: Window, out_shape: tuple[int, int] | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Raw values (3, h, w) in the dataset's dtype and validity (h, w) of a window inside the dataset.
+
+    A pixel is invalid where any statement in the file says so: the alpha band or the mask (internal, ``.msk``, VRT) is
+    0, a band is NaN or infinite, or it has the nodata value. A nodata value that real pixels have too (0, or any value
+    of an unsigned type: black roofs, saturated ones) must stand in all three bands; any other (-9999 ...) in one.
+
+    Args:
+        out_shape: read decimated to this (height, width) by nearest neighbour, through overviews where there are any.
+
+    Raises:
+        SceneError: blocks are missing or damaged, or the connection was lost.
+    """
+    box = RioWindow(window.col, window.row, window.width, window.height)
+    shape = out_shape or window.shape
+    alpha = alpha_band(dataset)
+    flags = dataset.mask_flag_enums[bands[0] - 1]
+    try:
+        indexes = [*bands, alpha] if alpha is not None else list(bands)
+        values = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
+        valid = values[3] > 0 if alpha is not None else np.ones(shape, dtype=bool)
+        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+            valid &= dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
+    except (RasterioError, OSError, ValueError) as error:
+        raise SceneError(
+            f"cannot read {dataset.name}: rows {window.row} to {window.row_stop} are missing or damaged; "
+            f"copy or download the file again ({_one_line(error)})"
+        ) from error
+    pixels: NDArray[Any] = values[:3]
+    valid &= ~_is_nodata(pixels, [dataset.nodatavals[band - 1] for band in bands])
+    if pixels.dtype.kind == "f":
+        valid &= np.isfinite(pixels).all(axis=0)
+    return pixels, valid
+
+
+def alpha_band(dataset: Any) -> int | None:
+    """1-based number of the alpha band, None where there is none."""
+    for index, meaning in enumerate(dataset.colorinterp, start=1):
+        if meaning == ColorInterp.alpha:
+            return index
+    return None
+
+
+def _is_nodata(pixels: NDArray[Any], nodata: list[float | None]) -> NDArray[np.bool_]:
+    hits = [_equals(band, value) for band, value in zip(pixels, nodata, strict=True)]
+    can_be_real = pixels.dtype.kind == "u" or all(value in (None, 0) for value in nodata)
+    combined: NDArray[np.bool_] = np.logical_and.reduce(hits) if can_be_real else np.logical_or.reduce(hits)
+    return combined
+
+
+def _equals(band: NDArray[Any], value: float | None) -> NDArray[np.bool_]:
+    if value is not None and band.dtype.kind in "iu":
+        limits = np.iinfo(band.dtype)
+        value = int(value) if np.isfinite(value) and value % 1 == 0 and limits.min <= value <= limits.max else None
+    return np.zeros(band.shape, dtype=bool) if value is None else np.asarray(band == value)
+
+
+def _one_line(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return " ".join(str(cause).split()) or type(error).__name__

@@ -1,0 +1,112 @@
+"""Reading pieces of a scene, on its own grid or on the model's."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.radiometry import Stretch
+from uvsam.raster.resample import downsample, downsample_weights, source_range
+from uvsam.raster.scene import Scene
+from uvsam.raster.window import Window
+
+STRIP_PX = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Chip:
+    """Pixels on a grid.
+
+    Attributes:
+        pixels: (3, H, W) float32 in [0, 255], red, green, blue; 0 where invalid.
+        valid: (H, W) bool.
+        geobox: grid of (H, W).
+    """
+
+    pixels: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    geobox: GeoBox
+
+
+class SceneReader:
+    """An open scene; a context manager. One per thread or process.
+
+    Args:
+        scene: what to read.
+        stretch: radiometry of the whole scene (``estimate_stretch``).
+
+    Raises:
+        SceneError: on entering, the file cannot be opened; on reading, blocks are missing or damaged.
+    """
+
+    def __init__(self, scene: Scene, stretch: Stretch) -> None:
+        self.scene = scene
+        self.stretch = stretch
+        self._stack = ExitStack()
+        self._dataset: Any = None
+
+    def __enter__(self) -> Self:
+        self._dataset = self._stack.enter_context(open_dataset(self.scene.uri))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def read(self, window: Window) -> Chip:
+        """The pixels of a window of the scene grid; outside the scene they are invalid and 0."""
+        pixels, valid = self._read(window)
+        return Chip(pixels, valid, _crop(self.scene.geobox, window, (1.0, 1.0)))
+
+    def read_resampled(self, window: Window, scale_xy: tuple[float, float]) -> Chip:
+        """The pixels of a window of the model grid, antialiased.
+
+        Model pixel (row i, column j) covers scene pixels [j*sx, (j+1)*sx) x [i*sy, (i+1)*sy). Invalid scene pixels
+        weigh nothing; a model pixel is valid when valid ones hold at least half of its weight. Its value does not
+        depend on the window it is read through. With a scale of exactly (1, 1) this is :meth:`read`.
+
+        Args:
+            window: on the model grid; may reach outside.
+            scale_xy: (sx, sy) scene pixels per model pixel.
+        """
+        geobox = _crop(self.scene.geobox, window, scale_xy)
+        if scale_xy == (1.0, 1.0):
+            return Chip(*self._read(window), geobox)
+        scale_x, scale_y = scale_xy
+        pixels = np.zeros((3, *window.shape), dtype=np.float32)
+        valid = np.zeros(window.shape, dtype=bool)
+        cols = downsample_weights(window.col, window.width, scale_x)
+        left, right = source_range(window.col, window.width, scale_x)
+        strip = max(1, int(STRIP_PX / ((right - left) * max(scale_y, 1.0))))  # rows at a time: bounds the memory
+        for top in range(0, window.height, strip):
+            count = min(strip, window.height - top)
+            first, stop = source_range(window.row + top, count, scale_y)
+            source = Window(first, left, stop - first, right - left)
+            rows = downsample_weights(window.row + top, count, scale_y)
+            part = slice(top, top + count)
+            pixels[:, part], valid[part] = downsample(*self._read(source), rows, cols)
+        return Chip(pixels, valid, geobox)
+
+    def _read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        pixels = np.zeros((3, *window.shape), dtype=np.float32)
+        valid = np.zeros(window.shape, dtype=bool)
+        inside = window.intersection(Window(0, 0, *self.scene.shape))
+        if inside.height and inside.width:
+            raw, ok = read_raw(self._dataset, self.scene.bands, inside)
+            place = inside._replace(row=inside.row - window.row, col=inside.col - window.col).slices
+            valid[place] = ok
+            pixels[:, *place] = np.where(ok, self.stretch.apply(raw), np.float32(0))
+        return pixels, valid
+
+
+def _crop(geobox: GeoBox, window: Window, scale_xy: tuple[float, float]) -> GeoBox:
+    scale_x, scale_y = scale_xy
+    corner = Affine.translation(window.col * scale_x, window.row * scale_y)
+    return GeoBox(window.shape, geobox.affine * corner * Affine.scale(scale_x, scale_y), geobox.crs)

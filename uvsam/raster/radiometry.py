@@ -1,0 +1,121 @@
+"""One radiometry for a whole scene."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvsam.errors import SceneError
+from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.scene import Scene
+from uvsam.raster.window import Window
+
+LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
+SAMPLE_PX = 2_000_000
+OVERVIEW_PX = 16_000_000
+LATTICE, LATTICE_PX = 16, 64
+SCAN_PX = 1024
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The linear map that takes ``low`` to 0 and ``high`` to 255, per band (red, green, blue)."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (3, ...) of any dtype as float32 in [0, 255]; NaN becomes 0."""
+        if self == IDENTITY and pixels.dtype == np.uint8:
+            return pixels.astype(np.float32)
+        # float32 holds 16-bit values exactly; wider types need more until they are in [0, 255]
+        wide: NDArray[Any] = pixels.astype(np.float32 if pixels.dtype.itemsize <= 2 else np.float64)
+        shape = (-1,) + (1,) * (pixels.ndim - 1)
+        low = np.array(self.low, dtype=wide.dtype).reshape(shape)
+        high = np.array(self.high, dtype=wide.dtype).reshape(shape)
+        stretched = np.nan_to_num((wide - low) * (255.0 / (high - low)), copy=False, nan=0.0)
+        result: NDArray[np.float32] = np.clip(stretched, 0.0, 255.0).astype(np.float32)
+        return result
+
+
+IDENTITY = Stretch((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look at a few million pixels of a scene says about all of them."""
+
+    stretch: Stretch
+    valid_share: float
+
+
+def estimate_stretch(scene: Scene) -> Stretch:
+    """The stretch of the whole scene: identity for uint8, else the 2nd to the 98th percentile of each band.
+
+    Raises:
+        SceneError: no pixel of the scene is valid, or it cannot be read.
+    """
+    return survey(scene).stretch
+
+
+def survey(scene: Scene) -> Survey:
+    """Stretch and share of valid pixels from a decimated read; the same for every run.
+
+    Raises:
+        SceneError: no pixel of the scene is valid, or it cannot be read.
+    """
+    with open_dataset(scene.uri) as dataset:
+        sample, share = _collect(_few_pixels(dataset, scene), SAMPLE_PX)
+        if sample.shape[1] == 0:  # nothing where we looked: look everywhere before calling it empty
+            sample, share = _collect(_all_pixels(dataset, scene), LATTICE_PX**2)
+    if sample.shape[1] == 0:
+        raise SceneError(f"{scene.uri} is empty: every pixel is nodata or masked")
+    return Survey(IDENTITY if scene.dtype == "uint8" else _percentiles(sample), share)
+
+
+def _percentiles(sample: NDArray[Any]) -> Stretch:
+    values = sample.astype(np.float64)
+    low, high = np.percentile(values, [LOW_PERCENT, HIGH_PERCENT], axis=1)
+    narrow = high <= low  # nearly constant band
+    low, high = np.where(narrow, values.min(axis=1), low), np.where(narrow, values.max(axis=1), high)
+    high = np.where(high <= low, low + np.maximum(1.0, np.abs(low)), high)
+    return Stretch(tuple(low.tolist()), tuple(high.tolist()))
+
+
+def _collect(parts: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]], keep_px: int) -> tuple[NDArray[Any], float]:
+    """Valid pixels (3, n), about ``keep_px`` of each part at most, and the valid share of all parts."""
+    samples, kept, seen = [], 0, 0
+    for pixels, valid in parts:
+        values = pixels[:, valid]
+        samples.append(values[:, :: max(1, values.shape[1] // keep_px)])
+        kept, seen = kept + values.shape[1], seen + valid.size
+    return np.concatenate(samples, axis=1), kept / seen
+
+
+def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """The whole scene decimated where that is cheap (small, or with overviews), else small windows on a lattice."""
+    height, width = scene.shape
+    whole = Window(0, 0, height, width)
+    smallest = max([1, *dataset.overviews(scene.bands[0])])
+    if height * width / smallest**2 <= OVERVIEW_PX:
+        factor = max(1.0, math.sqrt(height * width / SAMPLE_PX))
+        yield read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
+        return
+    for row in _lattice(height):
+        for col in _lattice(width):
+            yield read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
+
+
+def _lattice(size: int) -> list[int]:
+    centres = [int((index + 0.5) * size / LATTICE) for index in range(LATTICE)]
+    return [max(0, min(size - LATTICE_PX, centre - LATTICE_PX // 2)) for centre in centres]
+
+
+def _all_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    whole = Window(0, 0, *scene.shape)
+    for row in range(0, whole.height, SCAN_PX):
+        for col in range(0, whole.width, SCAN_PX):
+            yield read_raw(dataset, scene.bands, Window(row, col, SCAN_PX, SCAN_PX).intersection(whole))

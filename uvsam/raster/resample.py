@@ -1,0 +1,115 @@
+"""Resampling between the scene grid and the model grid, by weights that depend on absolute positions only.
+
+A pixel therefore has one value, whatever the window or tile it is computed in.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from uvsam.raster.window import Window
+
+
+def source_range(start: int, count: int, scale: float) -> tuple[int, int]:
+    """First and one past the last scene pixel that model pixels [start, start + count) look at, along one axis."""
+    reach = max(1.0, scale)
+    first, last = (start + 0.5) * scale, (start + count - 0.5) * scale
+    return math.floor(first - reach - 0.5), math.ceil(last + reach + 0.5)
+
+
+def downsample_weights(start: int, count: int, scale: float) -> csr_array:
+    """Triangle filter of half width max(1, scale) scene pixels around each model pixel's centre, antialiased.
+
+    Args:
+        start: first model pixel.
+        count: number of model pixels.
+        scale: scene pixels per model pixel.
+
+    Returns:
+        Weights (count, stop - first), rows summing to 1, columns being scene pixels ``source_range(...)``.
+    """
+    first, stop = source_range(start, count, scale)
+    reach = max(1.0, scale)
+    centres = (np.arange(start, start + count) + 0.5) * scale
+    near = np.floor(centres).astype(np.int64)
+    columns = near[:, None] + np.arange(-math.ceil(reach) - 1, math.ceil(reach) + 2)
+    weights = np.maximum(0.0, 1.0 - np.abs(columns + 0.5 - centres[:, None]) / reach)
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows, places = np.nonzero(weights)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    return csr_array((weights[rows, places], columns[rows, places] - first, indptr), shape=(count, stop - first))
+
+
+def downsample(
+    pixels: NDArray[np.float32], valid: NDArray[np.bool_], rows: csr_array, cols: csr_array
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Weighted mean of the valid pixels; a model pixel is valid when they hold at least half of its weight.
+
+    Args:
+        pixels: (C, h, w); invalid pixels must be finite.
+        valid: (h, w).
+        rows: weights (H, h).
+        cols: weights (W, w).
+
+    Returns:
+        pixels (C, H, W), 0 where invalid, and valid (H, W).
+    """
+    seen = _both_axes(valid.astype(np.float64), rows, cols)
+    enough = seen >= 0.5 - 1e-9
+    divisor = np.where(enough, seen, 1.0)
+    result = np.empty((len(pixels), *seen.shape), dtype=np.float32)
+    for index, source in enumerate(pixels):
+        total = _both_axes(np.where(valid, source, 0.0).astype(np.float64), rows, cols)
+        result[index] = np.where(enough, total / divisor, 0.0)
+    return result, enough
+
+
+def _both_axes(plane: NDArray[np.float64], rows: csr_array, cols: csr_array) -> NDArray[np.float64]:
+    half = np.ascontiguousarray((rows @ plane).T)
+    result: NDArray[np.float64] = (cols @ half).T
+    return result
+
+
+def upsample_scores(
+    scores_model: NDArray[np.float32],
+    chip: Window,
+    core: Window,
+    scale_xy: tuple[float, float],
+    *,
+    model_shape: tuple[int, int] | None = None,
+) -> NDArray[np.float32]:
+    """Scores on the scene grid: bilinear between the centres of model pixels, clamped at the border.
+
+    Args:
+        scores_model: (h, w) of ``chip``.
+        chip: window of the model grid; must hold the model pixels around the core.
+        core: window of the scene grid.
+        scale_xy: scene pixels per model pixel.
+        model_shape: size of the model grid (``TilePlan.model_shape``): model pixels beyond it lie outside the scene and
+            are not looked at. None: only the chip itself bounds.
+
+    Returns:
+        float32 (core.height, core.width); the value of a pixel does not depend on chip and core.
+    """
+    height, width = model_shape or (chip.row_stop, chip.col_stop)
+    row, next_row, y = _neighbours(core.row, core.height, scale_xy[1], min(height, chip.row_stop), chip.row)
+    col, next_col, x = _neighbours(core.col, core.width, scale_xy[0], min(width, chip.col_stop), chip.col)
+    scores = np.asarray(scores_model, dtype=np.float32)
+    if scale_xy == (1.0, 1.0):
+        return scores[row[0] : row[0] + core.height, col[0] : col[0] + core.width]
+    lines = scores[row] * (1 - y[:, None]) + scores[next_row] * y[:, None]
+    result: NDArray[np.float32] = lines[:, col] * (1 - x) + lines[:, next_col] * x
+    return result
+
+
+def _neighbours(
+    start: int, count: int, scale: float, stop: int, origin: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Chip indices of the two model pixels around each scene pixel's centre, and the weight of the second."""
+    position = (np.arange(start, start + count) + 0.5) / scale - 0.5
+    first = np.floor(position).astype(np.int64)
+    weight = (position - first).astype(np.float32)
+    clamp = [np.clip(index, 0, stop - 1) - origin for index in (first, first + 1)]
+    return clamp[0], clamp[1], weight

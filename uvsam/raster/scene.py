@@ -1,0 +1,207 @@
+"""One georeferenced image: what its header says."""
+
+import datetime
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp
+
+from uvsam.errors import GeoreferencingError, SceneError, SettingsError
+from uvsam.raster.access import is_remote, open_dataset
+from uvsam.raster.resolution import ground_resolution_m
+
+COARSEST_RATIO = 4.0
+SNAP = 0.05
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image and its date, without an open file: cheap to copy, pickle and send.
+
+    Attributes:
+        uri: path or url, as GDAL reads it.
+        geobox: grid of pixels; without a CRS its unit is the metre.
+        bands: 1-based numbers of red, green and blue.
+        dtype: numpy name of the pixel type.
+        nodata: nodata value of the red band.
+        acquired: day the image was taken, None where nobody said.
+        gsd_m: metres per pixel on the ground (x, y) at the centre.
+    """
+
+    uri: str
+    geobox: GeoBox
+    bands: tuple[int, int, int]
+    dtype: str
+    nodata: float | None
+    acquired: datetime.date | None
+    gsd_m: tuple[float, float]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        height, width = self.geobox.shape
+        return int(height), int(width)
+
+
+def open_scene(
+    uri: str | Path,
+    *,
+    bands: tuple[int, int, int] | None = None,
+    acquired: datetime.date | None = None,
+    allow_ungeoreferenced: bool = False,
+    gsd_m: float | None = None,
+) -> Scene:
+    """Read the header of any GDAL raster, local or remote (``https://``, ``s3://``, ``/vsi...``).
+
+    Args:
+        bands: 1-based red, green, blue. Default: by colour interpretation, else the first three that are not alpha.
+        acquired: day the image was taken. Default: what the file's tags say; never today.
+        allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
+            QGIS shows it), and its unit is the metre.
+        gsd_m: metres per pixel of an image without a position, 1 unless given.
+
+    Raises:
+        SceneError: not a raster, missing, truncated, or without the bands asked for.
+        GeoreferencingError: no CRS or no position.
+        SettingsError: ``gsd_m`` for an image that says its own, or not positive.
+    """
+    uri = str(uri)
+    _check_exists(uri)
+    with open_dataset(uri) as dataset:
+        if dataset.count == 0 and dataset.subdatasets:
+            raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
+        if dataset.width == 0 or dataset.height == 0:
+            raise SceneError(f"{uri} has no pixels ({dataset.width} x {dataset.height})")
+        rgb = _choose_bands(dataset, uri, bands)
+        dtype = dataset.dtypes[rgb[0] - 1]
+        if dtype.startswith("complex"):
+            raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
+        geobox = _geobox(dataset, uri, allow_ungeoreferenced, gsd_m)
+        _check_complete(dataset, uri, rgb)
+        return Scene(
+            uri=uri,
+            geobox=geobox,
+            bands=rgb,
+            dtype=dtype,
+            nodata=dataset.nodatavals[rgb[0] - 1],
+            acquired=acquired or _acquired(dataset),
+            gsd_m=_ground_resolution_m(geobox, uri),
+        )
+
+
+def check_resolution(scene: Scene, model_gsd_m: float) -> None:
+    """Refuse an image too coarse to show what the model looks for.
+
+    Raises:
+        GeoreferencingError: its gsd is more than 4 times the model's.
+    """
+    gsd_m = max(scene.gsd_m)
+    if gsd_m > COARSEST_RATIO * model_gsd_m:
+        raise GeoreferencingError(
+            f"{scene.uri} has {gsd_m:.3g} m pixels; the model needs {COARSEST_RATIO * model_gsd_m:.3g} m or finer"
+        )
+
+
+def model_scale(scene: Scene, model_gsd_m: float) -> tuple[float, float]:
+    """Scene pixels per model pixel (x, y); exactly 1 within 5 % of 1, where resampling would only blur."""
+    x, y = (model_gsd_m / gsd_m for gsd_m in scene.gsd_m)
+    return (1.0 if abs(x - 1) <= SNAP else x, 1.0 if abs(y - 1) <= SNAP else y)
+
+
+def _check_exists(uri: str) -> None:
+    if not is_remote(uri) and ":" not in uri and not uri.startswith(("/vsi", "<")):
+        path = Path(uri)
+        if not path.exists():
+            raise SceneError(f"{uri} does not exist")
+        if path.is_file() and path.stat().st_size == 0:
+            raise SceneError(f"{uri} is an empty file; copy or download it again")
+
+
+def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    if bands is not None:
+        missing = [band for band in bands if not 1 <= band <= dataset.count]
+        if missing:
+            raise SceneError(f"{uri} has no band {missing[0]}: it has bands 1 to {dataset.count}")
+        return bands
+    meanings = dataset.colorinterp
+    if ColorInterp.palette in meanings:
+        raise SceneError(f"{uri} is a palette image; expand it first: gdal_translate -expand rgb {uri} rgb.tif")
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(colour in meanings for colour in colours):
+        red, green, blue = (meanings.index(colour) + 1 for colour in colours)
+        return red, green, blue
+    usable = [index for index, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
+    if len(usable) < 3:
+        count = f"{len(usable)} band" + ("s" if len(usable) > 1 else "")
+        raise SceneError(f"{uri} has {count}; red, green and blue are needed")
+    return usable[0], usable[1], usable[2]
+
+
+def _geobox(dataset: Any, uri: str, allow_ungeoreferenced: bool, gsd_m: float | None) -> GeoBox:
+    transform, crs = dataset.transform, dataset.crs
+    placed = transform != Affine.identity() and transform.determinant != 0 and all(map(math.isfinite, transform))
+    if placed and crs:
+        if gsd_m is not None:
+            raise SettingsError(f"{uri} is georeferenced, so its pixel size is known; leave out the gsd")
+        return GeoBox(dataset.shape, transform, crs.to_wkt())
+    if not allow_ungeoreferenced:
+        raise GeoreferencingError(_how_to_georeference(dataset, uri, placed))
+    if gsd_m is not None and not (gsd_m > 0 and math.isfinite(gsd_m)):
+        raise SettingsError(f"the gsd must be above 0 m, not {gsd_m}")
+    if placed and gsd_m is None:
+        return GeoBox(dataset.shape, transform, None)
+    return GeoBox(dataset.shape, Affine.scale(gsd_m or 1.0, -(gsd_m or 1.0)), None)
+
+
+def _how_to_georeference(dataset: Any, uri: str, placed: bool) -> str:
+    if placed:
+        return f"{uri} has no coordinate reference system; assign it: gdal_edit.py -a_srs EPSG:<code> {uri}"
+    if dataset.gcps[0]:
+        return f"{uri} has only ground control points; warp it first: gdalwarp {uri} georeferenced.tif"
+    if dataset.rpcs is not None:
+        return f"{uri} has only RPCs; orthorectify it first: gdalwarp -rpc -to RPC_DEM=dem.tif {uri} georeferenced.tif"
+    return f"{uri} has no georeferencing; give it a position (QGIS georeferencer) or allow it to be without one"
+
+
+def _ground_resolution_m(geobox: GeoBox, uri: str) -> tuple[float, float]:
+    try:
+        return ground_resolution_m(geobox)
+    except GeoreferencingError as error:
+        raise GeoreferencingError(f"{uri}: {error}") from error
+
+
+def _check_complete(dataset: Any, uri: str, bands: tuple[int, ...]) -> None:
+    """A local TIFF whose blocks lie beyond its end was cut off: say so now, not hours into a run."""
+    path = Path(uri)
+    if dataset.driver != "GTiff" or not path.is_file():
+        return
+    size = path.stat().st_size
+    for band in sorted(set(bands)) if dataset.profile.get("interleave") == "band" else bands[:1]:
+        block_height, block_width = dataset.block_shapes[band - 1]
+        rows, cols = math.ceil(dataset.height / block_height), math.ceil(dataset.width / block_width)
+        step = max(1, rows * cols // 100_000)
+        for index in {*range(0, rows * cols, step), rows * cols - 1}:
+            block = f"{index % cols}_{index // cols}"
+            offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=band)
+            length = dataset.get_tag_item(f"BLOCK_SIZE_{block}", "TIFF", bidx=band)
+            if offset and length and int(offset) + int(length) > size:
+                raise SceneError(f"{uri} is truncated: it ends before its last pixels; copy or download it again")
+
+
+def _acquired(dataset: Any) -> datetime.date | None:
+    tags, imagery = dataset.tags(), dataset.tags(ns="IMAGERY")
+    for text in (
+        tags.get("ACQUIRED"),
+        imagery.get("ACQUISITIONDATETIME"),
+        tags.get("TIFFTAG_DATETIME"),
+    ):
+        day = (text or "").strip()[:10].replace(":", "-").replace("/", "-")
+        try:
+            return datetime.date.fromisoformat(day)
+        except ValueError:
+            continue
+    return None
