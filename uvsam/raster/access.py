@@ -1,9 +1,11 @@
 """Opening a dataset with GDAL and reading its raw pixels and their validity."""
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,18 @@ def is_remote(uri: str) -> bool:
     return REMOTE.match(uri) is not None
 
 
+def gdal_environment(uri: str = "") -> rasterio.Env:
+    """GDAL settings for a long run: a block cache of bounded size (GDAL's default is a share of the machine's memory).
+
+    Args:
+        uri: what will be read; remote files get settings of their own.
+    """
+    options: dict[str, Any] = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+    if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
+        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}
+    return rasterio.Env(**options)
+
+
 @contextmanager
 def open_dataset(uri: str) -> Iterator[Any]:
     """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
@@ -32,16 +46,13 @@ def open_dataset(uri: str) -> Iterator[Any]:
     Raises:
         SceneError: it cannot be opened.
     """
-    options: dict[str, Any] = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
-    if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
-        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}
-    with rasterio.Env(**options):
+    with gdal_environment(uri):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(uri)
         except (RasterioError, OSError, ValueError) as error:
-            raise SceneError(f"cannot open {uri}: {_one_line(error)}") from error
+            raise SceneError(f"cannot open {uri}: {one_line(error)}") from error
         with dataset:
             yield dataset
 
@@ -74,13 +85,35 @@ def read_raw(
     except (RasterioError, OSError, ValueError) as error:
         raise SceneError(
             f"cannot read {dataset.name}: rows {window.row} to {window.row_stop} are missing or damaged; "
-            f"copy or download the file again ({_one_line(error)})"
+            f"copy or download the file again ({one_line(error)})"
         ) from error
     pixels: NDArray[Any] = values[:3]
     valid &= ~_is_nodata(pixels, [dataset.nodatavals[band - 1] for band in bands])
     if pixels.dtype.kind == "f":
         valid &= np.isfinite(pixels).all(axis=0)
     return pixels, valid
+
+
+def check_complete(dataset: Any, bands: tuple[int, ...]) -> None:
+    """A local TIFF whose blocks lie beyond its end was cut off: say so now, not hours into a run.
+
+    Raises:
+        SceneError: the file is truncated.
+    """
+    path = Path(dataset.name)
+    if dataset.driver != "GTiff" or not path.is_file():
+        return
+    size = path.stat().st_size
+    for band in sorted(set(bands)) if dataset.profile.get("interleave") == "band" else bands[:1]:
+        block_height, block_width = dataset.block_shapes[band - 1]
+        rows, cols = math.ceil(dataset.height / block_height), math.ceil(dataset.width / block_width)
+        step = max(1, rows * cols // 100_000)
+        for index in {*range(0, rows * cols, step), rows * cols - 1}:
+            block = f"{index % cols}_{index // cols}"
+            offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=band)
+            length = dataset.get_tag_item(f"BLOCK_SIZE_{block}", "TIFF", bidx=band)
+            if offset and length and int(offset) + int(length) > size:
+                raise SceneError(f"{path} is truncated: it ends before its last pixels; copy or download it again")
 
 
 def alpha_band(dataset: Any) -> int | None:
@@ -105,6 +138,7 @@ def _equals(band: NDArray[Any], value: float | None) -> NDArray[np.bool_]:
     return np.zeros(band.shape, dtype=bool) if value is None else np.asarray(band == value)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What GDAL said about a failure, without line breaks."""
     cause = error.__cause__ or error
     return " ".join(str(cause).split()) or type(error).__name__

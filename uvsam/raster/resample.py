@@ -48,7 +48,7 @@ def downsample(
     """Weighted mean of the valid pixels; a model pixel is valid when they hold at least half of its weight.
 
     Args:
-        pixels: (C, h, w); invalid pixels must be finite.
+        pixels: (C, h, w); 0 where invalid.
         valid: (h, w).
         rows: weights (H, h).
         cols: weights (W, w).
@@ -61,7 +61,7 @@ def downsample(
     divisor = np.where(enough, seen, 1.0)
     result = np.empty((len(pixels), *seen.shape), dtype=np.float32)
     for index, source in enumerate(pixels):
-        total = _both_axes(np.where(valid, source, 0.0).astype(np.float64), rows, cols)
+        total = _both_axes(source.astype(np.float64), rows, cols)
         result[index] = np.where(enough, total / divisor, 0.0)
     return result, enough
 
@@ -100,8 +100,8 @@ def upsample_scores(
     if scale_xy == (1.0, 1.0):
         return scores[row[0] : row[0] + core.height, col[0] : col[0] + core.width]
     lines = scores[row] * (1 - y[:, None]) + scores[next_row] * y[:, None]
-    result: NDArray[np.float32] = lines[:, col] * (1 - x) + lines[:, next_col] * x
-    return result
+    result = lines[:, col] * (1 - x) + lines[:, next_col] * x
+    return result.astype(np.float32, copy=False)
 
 
 def _neighbours(

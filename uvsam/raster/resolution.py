@@ -30,8 +30,9 @@ def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
     else:
         sizes = _geodesics_m(crs, ends)
     if not all(math.isfinite(size) and size > 0 for size in sizes):
+        name = "none" if crs is None else crs.name
         raise GeoreferencingError(
-            f"the centre {geobox.affine * (column, row)} is not a place in the CRS {geobox.crs}; assign the right one"
+            f"the centre {geobox.affine * (column, row)} is not a place in the CRS {name}; assign the right one"
         )
     return sizes[0], sizes[1]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
-from uvsam.raster.access import is_remote, open_dataset
+from uvsam.raster.access import check_complete, is_remote, open_dataset
 from uvsam.raster.resolution import ground_resolution_m
 
 COARSEST_RATIO = 4.0
@@ -81,7 +82,7 @@ def open_scene(
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
         geobox = _geobox(dataset, uri, allow_ungeoreferenced, gsd_m)
-        _check_complete(dataset, uri, rgb)
+        check_complete(dataset, rgb)
         return Scene(
             uri=uri,
             geobox=geobox,
@@ -147,7 +148,7 @@ def _geobox(dataset: Any, uri: str, allow_ungeoreferenced: bool, gsd_m: float | 
     if placed and crs:
         if gsd_m is not None:
             raise SettingsError(f"{uri} is georeferenced, so its pixel size is known; leave out the gsd")
-        return GeoBox(dataset.shape, transform, crs.to_wkt())
+        return GeoBox(dataset.shape, transform, _crs_name(crs.to_wkt()))
     if not allow_ungeoreferenced:
         raise GeoreferencingError(_how_to_georeference(dataset, uri, placed))
     if gsd_m is not None and not (gsd_m > 0 and math.isfinite(gsd_m)):
@@ -155,6 +156,12 @@ def _geobox(dataset: Any, uri: str, allow_ungeoreferenced: bool, gsd_m: float | 
     if placed and gsd_m is None:
         return GeoBox(dataset.shape, transform, None)
     return GeoBox(dataset.shape, Affine.scale(gsd_m or 1.0, -(gsd_m or 1.0)), None)
+
+
+def _crs_name(wkt: str) -> str:
+    """``EPSG:32643`` where that is exactly what the file means, else its WKT."""
+    authority = CRS.from_wkt(wkt).to_authority(min_confidence=100)
+    return wkt if authority is None else ":".join(authority)
 
 
 def _how_to_georeference(dataset: Any, uri: str, placed: bool) -> str:
@@ -172,24 +179,6 @@ def _ground_resolution_m(geobox: GeoBox, uri: str) -> tuple[float, float]:
         return ground_resolution_m(geobox)
     except GeoreferencingError as error:
         raise GeoreferencingError(f"{uri}: {error}") from error
-
-
-def _check_complete(dataset: Any, uri: str, bands: tuple[int, ...]) -> None:
-    """A local TIFF whose blocks lie beyond its end was cut off: say so now, not hours into a run."""
-    path = Path(uri)
-    if dataset.driver != "GTiff" or not path.is_file():
-        return
-    size = path.stat().st_size
-    for band in sorted(set(bands)) if dataset.profile.get("interleave") == "band" else bands[:1]:
-        block_height, block_width = dataset.block_shapes[band - 1]
-        rows, cols = math.ceil(dataset.height / block_height), math.ceil(dataset.width / block_width)
-        step = max(1, rows * cols // 100_000)
-        for index in {*range(0, rows * cols, step), rows * cols - 1}:
-            block = f"{index % cols}_{index // cols}"
-            offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=band)
-            length = dataset.get_tag_item(f"BLOCK_SIZE_{block}", "TIFF", bidx=band)
-            if offset and length and int(offset) + int(length) > size:
-                raise SceneError(f"{uri} is truncated: it ends before its last pixels; copy or download it again")
 
 
 def _acquired(dataset: Any) -> datetime.date | None:

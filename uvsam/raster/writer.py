@@ -1,6 +1,7 @@
 """Writing rasters block by block, under a temporary name until they are complete."""
 
 import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,10 +9,12 @@ from typing import Any, Self
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.shutil import copy
 from rasterio.windows import Window as RioWindow
 
-from uvsam.errors import OutputError
+from uvsam.errors import OutputError, SceneError
+from uvsam.raster.access import check_complete, gdal_environment, one_line
 
 
 def temporary_name(path: Path) -> Path:
@@ -49,16 +52,19 @@ class RasterWriter:
         if not self.path.parent.is_dir():
             raise OutputError(f"folder {self.path.parent} does not exist")
         try:
-            self._dataset = rasterio.open(
-                self._part, "w", driver="GTiff", height=geobox.shape[0], width=geobox.shape[1], count=count,
-                dtype=dtype, nodata=nodata, crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
-                transform=geobox.affine, tiled=True, blockysize=block_px[0], blockxsize=block_px[1],
-                compress=compress, bigtiff="IF_SAFER", sparse_ok=True, **profile,
-            )  # fmt: skip
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self._dataset = rasterio.open(
+                    self._part, "w", driver="GTiff", height=geobox.shape[0], width=geobox.shape[1], count=count,
+                    dtype=dtype, nodata=nodata, crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
+                    transform=geobox.affine, tiled=True, blockysize=block_px[0], blockxsize=block_px[1],
+                    compress=compress, bigtiff="IF_SAFER", sparse_ok=True, **profile,
+                )  # fmt: skip
             if tags:
                 self._dataset.update_tags(**tags)
         except (RasterioError, OSError) as error:
-            raise OutputError(f"cannot write {self.path}: {error}") from error
+            self._part.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
     def write(self, array: NDArray[Any], row: int, col: int) -> None:
         """Write ``array`` (count, H, W) or (H, W) with its upper left pixel at (row, col)."""
@@ -67,7 +73,7 @@ class RasterWriter:
         try:
             self._dataset.write(array, window=window)
         except (RasterioError, OSError) as error:
-            raise OutputError(f"cannot write {self.path}: {error}") from error
+            raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +84,46 @@ class RasterWriter:
         try:
             self._dataset.close()
             if kind is None:
+                _check_written(self._part, self.path)
                 self._part.replace(self.path)
+        except OutputError:
+            raise
         except (RasterioError, OSError) as failure:
-            raise OutputError(f"cannot write {self.path}: {failure}") from failure
+            if kind is None:  # else the error on its way says more
+                raise OutputError(f"cannot write {self.path}: {one_line(failure)}") from failure
         finally:
             self._part.unlink(missing_ok=True)
+
+
+def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average") -> None:
+    """Copy a raster to a cloud-optimised GeoTIFF, block by block; it takes its name when it is complete.
+
+    Args:
+        overviews: GDAL resampling of the overviews; nodata weighs nothing in an average.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = temporary_name(Path(dst_path))
+    if not part.parent.is_dir():
+        raise OutputError(f"folder {part.parent} does not exist")
+    try:
+        with gdal_environment():
+            copy(src_path, part, driver="COG", compress="deflate", bigtiff="IF_SAFER", overview_resampling=overviews)
+        _check_written(part, dst_path)
+        part.replace(dst_path)
+    except OutputError:
+        raise
+    except (RasterioError, OSError) as error:
+        raise OutputError(f"cannot write {dst_path}: {one_line(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_written(part: Path, path: Path) -> None:
+    """GDAL does not report what fails while a file is closed, as on a full disk."""
+    try:
+        with rasterio.open(part) as dataset:
+            check_complete(dataset, tuple(dataset.indexes))
+    except (RasterioError, SceneError) as error:
+        raise OutputError(f"cannot write {path}: it came out incomplete; is the disk full?") from error

@@ -1,0 +1,104 @@
+"""``uvsam info``: describe an image, and what predict would need for it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from uvsam.workflows.info import SceneInfo
+
+SECONDS_PER_MPX = 1.0  # of a card that does not say
+
+
+def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """Callback of ``--bands``: three band numbers, as in ``4,3,2``."""
+    if value is None:
+        return None
+    try:
+        red, green, blue = (int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"'{value}' is not three band numbers such as 4,3,2") from error
+    if min(red, green, blue) < 1:
+        raise click.BadParameter("bands are numbered from 1")
+    return red, green, blue
+
+
+@click.command("info")
+@click.argument("image")
+@click.option(
+    "--bands",
+    metavar="R,G,B",
+    callback=parse_bands,
+    help="Red, green and blue, such as 4,3,2. Default: what the file says.",
+)
+@click.option("--model", metavar="NAME|CARD", help="Model to plan for. Default: the bundled one.")
+@click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")
+@click.option("--gsd", type=click.FloatRange(min=0, min_open=True), help="Metres per pixel of such an image [1].")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def command(
+    image: str,
+    bands: tuple[int, int, int] | None,
+    model: str | None,
+    allow_ungeoreferenced: bool,
+    gsd: float | None,
+    as_json: bool,
+) -> None:
+    """Describe IMAGE (a path or url of any GDAL raster), and what predict would need for it."""
+    import json
+
+    from uvsam.catalog import load_card
+    from uvsam.workflows.info import describe
+
+    card = load_card(model) if model else load_card()
+    info = describe(
+        image,
+        bands=bands,
+        allow_ungeoreferenced=allow_ungeoreferenced,
+        gsd_m=gsd,
+        model_gsd_m=card.gsd_m,
+        chip_px=card.chip_px,
+        halo_px=card.halo_px,
+        seconds_per_mpx=card.seconds_per_mpx or SECONDS_PER_MPX,
+    )
+    if as_json:
+        click.echo(json.dumps(info.as_json(), indent=2))
+        return
+    lines = describing_lines(info)
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        click.echo(f"{name:<{width}}  {text}")
+
+
+def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
+    """(what, value) for people."""
+    from uvsam.cli.console import clock
+
+    unit = "m" if info.crs is None else "units of the CRS"
+    stretch = ", ".join(f"{low:g}..{high:g}" for low, high in zip(info.stretch.low, info.stretch.high, strict=True))
+    lines = [
+        ("image", f"{info.uri} ({info.driver})"),
+        ("size", f"{info.size_px[0]} x {info.size_px[1]} px, {info.area_m2 / 1e6:.3g} km2"),
+        ("crs", info.crs or "none"),
+        ("bounds", " ".join(f"{value:.10g}" for value in info.bounds)),
+        ("pixel", f"{info.pixel[0]:.6g} x {info.pixel[1]:.6g} {unit}"),
+        ("gsd", f"{info.gsd_m[0]:.3g} x {info.gsd_m[1]:.3g} m on the ground"),
+        ("bands", f"{', '.join(map(str, info.bands))} of {info.band_count} (red, green, blue), {info.dtype}"),
+        ("stretch", f"{stretch} -> 0..255" if info.dtype != "uint8" else "none needed"),
+        ("nodata", f"{100 * info.nodata_share:.1f} % of the pixels" + _value(info.nodata)),
+        ("acquired", str(info.acquired) if info.acquired else "not said; give --date to predict"),
+        ("blocks", f"{info.block_px[0]} x {info.block_px[1]} px, overviews: {_overviews(info.overviews)}"),
+        ("tiles", f"{info.tiles} with cores of {info.core_px[0]} x {info.core_px[1]} px"),
+        ("model", f"sees {info.model_gsd_m:g} m: {info.scale[0]:.3g} x {info.scale[1]:.3g} px of the image as one"),
+        ("predict", f"about {clock(info.seconds)} on one core, {info.memory_mb / 1024:.1f} GB of memory"),
+    ]
+    if info.problem:
+        lines[-1] = ("predict", f"not possible: {info.problem}")
+    return lines
+
+
+def _value(nodata: float | None) -> str:
+    return "" if nodata is None else f" (value {nodata:g})"
+
+
+def _overviews(reductions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, reductions)) or "none"

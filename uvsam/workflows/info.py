@@ -1,0 +1,145 @@
+"""What an image is, and what predicting it will take."""
+
+import datetime
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyproj import CRS
+
+from uvsam.errors import GeoreferencingError
+from uvsam.raster.access import CACHE_BYTES, open_dataset
+from uvsam.raster.radiometry import Stretch, survey
+from uvsam.raster.scene import check_resolution, model_scale, open_scene
+from uvsam.tiles import plan_tiles
+
+LIBRARIES_MB = 700
+NETWORK_BYTES_PER_PX = 800
+
+
+@dataclass(frozen=True)
+class SceneInfo:
+    """The answer of ``uvsam info``.
+
+    Attributes:
+        size_px: (width, height).
+        bounds: (left, bottom, right, top) in the CRS.
+        pixel: (x, y) size of a pixel in units of the CRS.
+        gsd_m: (x, y) metres per pixel on the ground.
+        area_m2: of the whole image, at the gsd of its centre.
+        bands: 1-based red, green, blue, of ``band_count``.
+        stretch: what becomes 0 and 255 in red, green, blue.
+        nodata_share: of a sample of the pixels.
+        block_px: (width, height) of the file's blocks.
+        overviews: reductions stored in the file.
+        scale: (x, y) image pixels per model pixel.
+        tiles: number of tiles for ``predict``.
+        seconds: estimate for ``predict`` on one core.
+        memory_mb: estimate of the peak for ``predict``.
+        problem: why ``predict`` would refuse this image, None where it would not.
+    """
+
+    uri: str
+    driver: str
+    size_px: tuple[int, int]
+    crs: str | None
+    bounds: tuple[float, float, float, float]
+    pixel: tuple[float, float]
+    gsd_m: tuple[float, float]
+    area_m2: float
+    band_count: int
+    bands: tuple[int, int, int]
+    dtype: str
+    nodata: float | None
+    stretch: Stretch
+    nodata_share: float
+    acquired: datetime.date | None
+    block_px: tuple[int, int]
+    overviews: tuple[int, ...]
+    model_gsd_m: float
+    scale: tuple[float, float]
+    tiles: int
+    core_px: tuple[int, int]
+    seconds: float
+    memory_mb: int
+    problem: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        values = asdict(self)
+        values["acquired"] = None if self.acquired is None else self.acquired.isoformat()
+        values["nodata"] = (
+            None if self.nodata is None else str(self.nodata) if self.nodata != self.nodata else self.nodata
+        )
+        return values
+
+
+def describe(
+    uri: str | Path,
+    *,
+    bands: tuple[int, int, int] | None = None,
+    allow_ungeoreferenced: bool = False,
+    gsd_m: float | None = None,
+    model_gsd_m: float,
+    chip_px: int,
+    halo_px: int,
+    seconds_per_mpx: float,
+    batch: int = 4,
+) -> SceneInfo:
+    """Read the header and a sample of the pixels of an image, and estimate the cost of ``predict``.
+
+    Args:
+        bands, allow_ungeoreferenced, gsd_m: as in ``open_scene``.
+        model_gsd_m, chip_px, halo_px, seconds_per_mpx: from the model's card.
+        batch: chips that the network sees at once.
+
+    Raises:
+        SceneError, GeoreferencingError, SettingsError: as ``open_scene`` and ``survey``.
+    """
+    scene = open_scene(uri, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
+    looked = survey(scene)
+    scale = model_scale(scene, model_gsd_m)
+    plan = plan_tiles(scene.shape, scale, chip_px=chip_px, halo_px=halo_px)
+    try:
+        check_resolution(scene, model_gsd_m)
+        problem = None
+    except GeoreferencingError as error:
+        problem = str(error)
+    network_px = plan.chip_px[0] * plan.chip_px[1]
+    with open_dataset(scene.uri) as dataset:
+        driver, count, overviews = dataset.driver, dataset.count, tuple(dataset.overviews(scene.bands[0]))
+        block_height, block_width = dataset.block_shapes[scene.bands[0] - 1]
+    height, width = scene.shape
+    box = scene.geobox.extent.boundingbox
+    pixel_x, pixel_y = scene.geobox.resolution.x, scene.geobox.resolution.y
+    return SceneInfo(
+        uri=scene.uri,
+        driver=driver,
+        size_px=(width, height),
+        crs=None if scene.geobox.crs is None else _crs_label(CRS.from_user_input(str(scene.geobox.crs))),
+        bounds=(box.left, box.bottom, box.right, box.top),
+        pixel=(abs(pixel_x), abs(pixel_y)),
+        gsd_m=scene.gsd_m,
+        area_m2=width * height * scene.gsd_m[0] * scene.gsd_m[1],
+        band_count=count,
+        bands=scene.bands,
+        dtype=scene.dtype,
+        nodata=scene.nodata,
+        stretch=looked.stretch,
+        nodata_share=1.0 - looked.valid_share,
+        acquired=scene.acquired,
+        block_px=(block_width, block_height),
+        overviews=overviews,
+        model_gsd_m=model_gsd_m,
+        scale=scale,
+        tiles=len(plan),
+        core_px=(plan.core_px[1], plan.core_px[0]),
+        seconds=len(plan) * network_px * 1e-6 * seconds_per_mpx * looked.valid_share,
+        memory_mb=LIBRARIES_MB + (CACHE_BYTES + batch * network_px * NETWORK_BYTES_PER_PX) // 2**20,
+        problem=problem,
+    )
+
+
+def _crs_label(crs: CRS) -> str:
+    authority = crs.to_authority(min_confidence=100)
+    return str(crs.name) if authority is None else f"{':'.join(authority)} ({crs.name})"
