@@ -14,6 +14,7 @@ from uvsam.progress import Progress, silent
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+UNBROKEN = 1000  # columns of a table that goes to a file
 LINE_EVERY_S = 30.0
 LINE_EVERY_SHARE = 0.1
 
@@ -47,10 +48,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index == 0 else "right")
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN).print(table)
 
 
 @contextmanager

@@ -1,0 +1,169 @@
+"""Truth that is a raster of labels: compared pixel by pixel on its own grid, and turned into objects."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.features import rasterize, shapes
+from rasterio.windows import Window, transform
+from shapely.affinity import affine_transform
+
+from uvsam.errors import LabelError
+from uvsam.evaluation.confusion import Confusion
+from uvsam.evaluation.layers import Layer, place
+from uvsam.evaluation.pixels import count_pixels
+from uvsam.progress import Progress, silent
+
+VILLAGE, IGNORED = 1, 2
+STRIP_PX = 2**23
+
+
+@dataclass(frozen=True)
+class LabelRaster:
+    """A raster of labels and what its values mean.
+
+    Args:
+        path: any raster GDAL reads; its first band is used.
+        village: values of the village class. None: 1, and then nothing but 0, 1 and ignored values may occur.
+        ignore: values without a label, besides the raster's own nodata.
+    """
+
+    path: Path
+    village: tuple[int, ...] | None = None
+    ignore: tuple[int, ...] = ()
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        try:
+            with rasterio.open(self.path) as dataset:
+                if dataset.count > 1 and not self._is_mask_band(dataset):
+                    raise LabelError(f"{self.path} has {dataset.count} bands; labels are a raster of one band")
+                yield dataset
+        except RasterioError as error:
+            raise LabelError(f"{self.path} cannot be read as a raster: {error}") from error
+
+    @staticmethod
+    def _is_mask_band(dataset: Any) -> bool:
+        return bool(dataset.count == 2 and dataset.colorinterp[1] == rasterio.enums.ColorInterp.alpha)
+
+    def crs(self) -> CRS | None:
+        """Where the raster is; None without georeference."""
+        with self.open() as dataset:
+            return place(None if dataset.crs is None else CRS.from_user_input(dataset.crs))
+
+    def extent(self) -> Layer:
+        """The outline of the raster."""
+        with self.open() as dataset:
+            return Layer(np.array([_outline(dataset.shape, dataset.transform)]), self.crs())
+
+    def classify(self, labels: NDArray[Any], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Labels (H, W) as 0 other, 1 village, 2 ignored; ``mask`` (H, W) is 0 where the raster has no data."""
+        classes = np.isin(labels, self.village or (1,)).astype(np.uint8)
+        classes[np.isin(labels, self.ignore) | (mask == 0)] = IGNORED
+        if self.village is None:
+            strange = np.setdiff1d(labels[classes == 0], [0])
+            if len(strange):
+                some = ", ".join(f"{value:g}" for value in strange[:8])
+                raise LabelError(
+                    f"{self.path} has the value {some}: name the village class with --truth-value, "
+                    "or unlabelled values with --ignore-value"
+                )
+        return classes
+
+
+def _outline(shape: tuple[int, int], affine: Any) -> Any:
+    height, width = shape
+    return affine_transform(shapely.box(0, 0, width, height), affine.to_shapely())
+
+
+@dataclass(frozen=True)
+class RasterTruth:
+    """What a label raster holds: pixel counts against a prediction, true objects, and ground without a label."""
+
+    pixels: Confusion
+    villages: Layer
+    ignored: Layer
+
+
+def compare_with_raster(
+    raster: LabelRaster, predicted: Layer, inside: Sequence[Layer], progress: Progress = silent
+) -> RasterTruth:
+    """Compare polygons with a label raster, in strips of rows, and collect the raster's objects.
+
+    A pixel is predicted, or inside, when its centre is. Objects are 4-connected.
+
+    Args:
+        raster: the truth.
+        predicted: polygons of the village class.
+        inside: pixels outside any one of these layers are not counted (coverage, area of interest).
+        progress: called per strip.
+    """
+    crs = raster.crs()
+    villages = predicted.to_crs(crs)
+    limits = [layer.to_crs(crs) for layer in inside]
+    counts = Confusion()
+    with TemporaryDirectory(prefix="uvsam-") as folder, raster.open() as dataset:
+        path = Path(folder) / "classes.tif"
+        profile = {
+            "driver": "GTiff", "height": dataset.height, "width": dataset.width, "count": 1, "dtype": "uint8",
+            "transform": dataset.transform, "compress": "deflate", "bigtiff": "IF_SAFER",
+        }  # fmt: skip
+        painters = [_Painter(villages), *map(_Painter, limits)]
+        with rasterio.open(path, "w", **profile) as copy:
+            windows = list(_strips(dataset))
+            for done, window in enumerate(windows, start=1):
+                classes = raster.classify(dataset.read(1, window=window), _mask(dataset, window))
+                copy.write(classes, 1, window=window)
+                size, affine = classes.shape, transform(window, dataset.transform)
+                ours, *allowed = (painter.paint(size, affine) for painter in painters)
+                valid = np.logical_and.reduce([classes != IGNORED, *allowed])
+                counts += count_pixels(ours, classes == VILLAGE, valid)
+                progress("compare pixels", done, len(windows))
+        found = _polygons(path)
+    return RasterTruth(counts, Layer(found[VILLAGE], crs), Layer(found[IGNORED], crs))
+
+
+def _mask(dataset: Any, window: Window) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = dataset.read_masks(1, window=window)
+    return mask
+
+
+def _strips(dataset: Any) -> Iterator[Window]:
+    block = dataset.block_shapes[0][0]
+    rows = max(1, STRIP_PX // (dataset.width * block)) * block
+    for row in range(0, dataset.height, rows):
+        yield Window(0, row, dataset.width, min(rows, dataset.height - row))
+
+
+class _Painter:
+    """Burns polygons into windows, each time only those that are there."""
+
+    def __init__(self, polygons: NDArray[np.object_]) -> None:
+        self._polygons = polygons
+        self._tree = shapely.STRtree(polygons)
+
+    def paint(self, shape: tuple[int, int], affine: Any) -> NDArray[np.bool_]:
+        here = self._polygons[np.sort(self._tree.query(_outline(shape, affine)))]
+        if len(here) == 0:
+            return np.zeros(shape, dtype=np.bool_)
+        burnt: NDArray[np.bool_] = rasterize(here, out_shape=shape, transform=affine, dtype="uint8").astype(np.bool_)
+        return burnt
+
+
+def _polygons(path: Path) -> dict[int, NDArray[np.object_]]:
+    """The 4-connected areas of the values 1 and 2, as GDAL finds them row by row."""
+    found: dict[int, list[Any]] = {VILLAGE: [], IGNORED: []}
+    with rasterio.open(path) as classes:
+        band = rasterio.band(classes, 1)
+        for outline, value in shapes(band, mask=band, connectivity=4, transform=classes.transform):
+            found[int(value)].append(shapely.geometry.shape(outline))
+    return {value: shapely.make_valid(np.array(polygons, dtype=object)) for value, polygons in found.items()}
