@@ -106,6 +106,9 @@ def village_logit(logits: Tensor) -> Tensor:
     return logits[:, -1] - torch.logsumexp(logits[:, :-1], dim=1)
 
 
+_TURNS = (0, 2, 1, 3)
+
+
 @dataclass(frozen=True)
 class ModelRecipe:
     """How to build a specialist. Small and picklable: this crosses process borders, never the model."""
@@ -123,19 +126,33 @@ class Specialist:
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def scores(self, pixels: Tensor, valid: Tensor) -> Tensor:
+    def scores(self, pixels: Tensor, valid: Tensor, *, views: int = 1) -> Tensor:
         """Calibrated probability of village.
 
         Args:
             pixels: (N, 3, H, W) float32 in 0..255, H and W multiples of 32.
             valid: (N, H, W) bool.
+            views: 1 to 8 mirrored and turned copies whose log-odds are averaged.
 
         Returns:
             (N, H, W) float32 in 0..1 on the CPU; what stands at invalid pixels has no meaning.
         """
         images = normalise(pixels.to(self.device), valid.to(self.device), self.card)
-        logits = self.network(images.contiguous(memory_format=torch.channels_last)).float()
-        return torch.sigmoid(village_logit(logits) / self.card.calibration.temperature).cpu()
+        log_odds = torch.stack([_restore(self._log_odds(_view(images, k)), k) for k in range(views)]).mean(0)
+        return torch.sigmoid(log_odds / self.card.calibration.temperature).cpu()
+
+    def _log_odds(self, images: Tensor) -> Tensor:
+        return village_logit(self.network(images.contiguous(memory_format=torch.channels_last)).float())
+
+
+def _view(images: Tensor, k: int) -> Tensor:
+    """View ``k`` of 8: mirrored for odd ``k``, then turned by ``k // 2`` right angles, half turns first."""
+    return torch.rot90(images.flip(-1) if k % 2 else images, _TURNS[k // 2], (-2, -1))
+
+
+def _restore(scores: Tensor, k: int) -> Tensor:
+    turned = torch.rot90(scores, -_TURNS[k // 2], (-2, -1))
+    return turned.flip(-1) if k % 2 else turned
 
 
 def load_specialist(recipe: ModelRecipe) -> Specialist:

@@ -1,0 +1,62 @@
+"""What a user can choose for a prediction. Sizes are metres and square metres on the ground."""
+
+import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from uvsam.catalog.cards import DEFAULT_MODEL
+from uvsam.errors import SettingsError
+
+
+class PredictSettings(BaseModel):
+    """Settings of ``uvsam predict``; None leaves a value to the model's card or to the image.
+
+    Attributes:
+        model: name of a bundled model, or path of a card.
+        bands: 1-based red, green, blue.
+        acquired: day the image was taken.
+        aoi: polygon file; only ground inside is looked at.
+        threshold: a pixel with at least this score is village.
+        seed_threshold: a village needs one pixel with at least this score.
+        min_area_m2: smaller villages are dropped.
+        close_m: lanes and yards up to about twice this width are bridged.
+        min_hole_m2: smaller holes are filled.
+        simplify_m: how far outlines may move when they are simplified; 0 keeps every pixel corner.
+        views: mirrored and turned copies of each chip whose scores are averaged: 1, 2, 4 or 8 times the work.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        batch: chips computed at once.
+        gsd_m: metres per pixel of an image without a position.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = DEFAULT_MODEL
+    bands: tuple[int, int, int] | None = None
+    acquired: datetime.date | None = None
+    aoi: Path | None = None
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    seed_threshold: float | None = Field(default=None, gt=0, lt=1)
+    min_area_m2: float | None = Field(default=None, ge=0)
+    close_m: float | None = Field(default=None, ge=0, le=100)
+    min_hole_m2: float | None = Field(default=None, ge=0)
+    simplify_m: float | None = Field(default=None, ge=0)
+    views: Literal[1, 2, 4, 8] = 1
+    device: str = "auto"
+    batch: int = Field(default=2, ge=1)
+    allow_ungeoreferenced: bool = False
+    gsd_m: float | None = Field(default=None, gt=0)
+
+
+def predict_settings(**given: Any) -> PredictSettings:
+    """Check settings.
+
+    Raises:
+        SettingsError: one of them is impossible; the message names it.
+    """
+    try:
+        return PredictSettings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error

