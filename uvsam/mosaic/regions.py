@@ -45,9 +45,10 @@ class RegionRules:
 
 @dataclass(frozen=True)
 class Regions:
-    """Regions ``1 .. len(regions)`` in the order of their first pixel (row by row); entry ``i`` of an array is region ``i + 1``.
+    """Regions ``1 .. len(regions)`` in the order of their first pixels, row by row; entry ``i`` is region ``i + 1``.
 
     Attributes:
+        rows: rows per strip the regions were found with.
         pixels: (N,) int64, size in pixels.
         mean_score: (N,) float64, mean score of the region's pixels: the expected share of it that is village.
         max_score: (N,) float64.

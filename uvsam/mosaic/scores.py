@@ -36,10 +36,9 @@ def quantise(score: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np
 
 def dequantise(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Bytes as scores in [0, 1]; NaN where the scene was not looked at (0)."""
-    table = (np.arange(256, dtype=np.float32) - 1) / LEVELS
+    table: NDArray[np.float32] = (np.arange(256, dtype=np.float32) - 1) / np.float32(LEVELS)
     table[0] = np.nan
-    scores: NDArray[np.float32] = table[values]
-    return scores
+    return table[values]
 
 
 def lowest_level(threshold: float) -> int:
@@ -71,7 +70,7 @@ class Strip:
 
 
 def strip_rows(width: int, halo_px: int = 0) -> int:
-    """Rows per strip: about 16 Mpx, at least 64 rows, and at least twice the halo so that it is never most of the work."""
+    """Rows per strip: about 16 Mpx, but at least 64 rows and twice the halo."""
     return max(MIN_STRIP_ROWS, 2 * halo_px, STRIP_PX // max(width, 1))
 
 

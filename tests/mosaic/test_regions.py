@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import rasterio
+
+from uvsam.errors import SettingsError
+from uvsam.mosaic.morphology import close_mask, disc_half_widths
+from uvsam.mosaic.regions import RegionRules, find_regions, region_strips
+
+
+def write(path, values):
+    with rasterio.open(
+        path, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype="uint8",
+        crs="EPSG:32650", transform=rasterio.Affine(1, 0, 5e5, 0, -1, 4e6),
+    ) as dataset:  # fmt: skip
+        dataset.write(values, 1)
+    return path
+
+
+def picture(rows):
+    """Digits are scores in tenths, a blank was not looked at."""
+    return np.array([[0 if c == " " else 1 + round(254 * int(c) / 10) for c in row] for row in rows], np.uint8)
+
+
+def drawn(regions, shape):
+    labels = np.zeros(shape, int)
+    for row, ids in region_strips(regions):
+        labels[row : row + len(ids)] = ids
+    return labels
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 64])
+def test_a_region_is_judged_whole_even_if_its_seed_is_strips_away(tmp_path, rows):
+    values = picture([
+        "5000660",
+        "5005000",
+        "5555009",
+        "0000000",
+        "5500880",
+    ])  # fmt: skip
+    regions = find_regions(
+        write(tmp_path / "scores.tif", values), RegionRules(0.5, 0.6, min_area_m2=8), (2.0, 1.0), rows=rows
+    )
+    # Two regions of 4 m2 are too small, the left one has no seed, and the U holds together only through its lowest row.
+    assert len(regions) == 0
+    regions = find_regions(
+        write(tmp_path / "scores.tif", values), RegionRules(0.5, 0.5, min_area_m2=8), (2.0, 1.0), rows=rows
+    )
+    assert regions.pixels.tolist() == [7]
+    assert regions.mean_score == pytest.approx(0.5)
+    assert (drawn(regions, values.shape) > 0).sum() == 7
+
+
+def test_the_mean_score_counts_bridged_pixels_and_the_edge_is_seen(tmp_path):
+    values = picture([
+        "000000000",
+        "099009900",
+        "099009900",
+        "099009900",
+        "099009900",
+        "099009900",
+        "000000000",
+        "00000000 ",
+        "00000008 ",
+        "000000000",
+    ])  # fmt: skip
+    rules = RegionRules(0.5, 0.5, close_m=4)
+    regions = find_regions(write(tmp_path / "scores.tif", values), rules, (1.0, 1.0))
+    labels = drawn(regions, values.shape)
+    assert len(np.unique(labels[3, 1:7])) == 1
+    assert labels[8, 7] > 0
+    assert labels[7:9, 8].tolist() == [0, 0]
+    first = labels == labels[1, 1]
+    assert regions.mean_score[labels[1, 1] - 1] == pytest.approx(((values - 1.0) / 254)[first].mean())
+    assert regions.on_edge[labels[8, 7] - 1]
+
+
+def test_gaps_up_to_the_closing_distance_are_bridged_on_the_ground():
+    mask = np.zeros((41, 41), bool)
+    mask[10:30, 5:10] = mask[10:30, 14:19] = True  # a gap of 4 columns
+    assert close_mask(mask, 5.0, (1.0, 1.0))[20, 5:19].all()
+    assert (close_mask(mask, 3.0, (1.0, 1.0)) == mask).all()
+    # The same picture with pixels of half a metre in x: the gap is 2 m wide.
+    assert close_mask(mask, 3.0, (0.5, 1.0))[20, 5:19].all()
+
+
+def test_the_disc_is_round_on_the_ground():
+    assert disc_half_widths(6.0, (1.0, 1.0)) == [3, 2, 2, 0]
+    assert disc_half_widths(6.0, (0.5, 1.0)) == [6, 5, 4, 0]
+    assert disc_half_widths(0.0, (0.5, 1.0)) == [0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"threshold": 1.2, "seed_threshold": 1.2},
+        {"threshold": 0.6, "seed_threshold": 0.5},
+        {"threshold": 0.5, "seed_threshold": 0.5, "min_area_m2": -1},
+        {"threshold": 0.5, "seed_threshold": 0.5, "close_m": float("nan")},
+    ],
+)
+def test_impossible_rules_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        RegionRules(**wrong)

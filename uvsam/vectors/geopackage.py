@@ -1,0 +1,182 @@
+"""``villages.gpkg``: what the package writes, and polygons that users bring."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from uvsam.errors import LabelError, OutputError
+from uvsam.raster.writer import temporary_name
+from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
+
+RUN = "run"
+
+
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Whether a GeoPackage can be written at ``path``: ask before hours of work, not after.
+
+    Raises:
+        OutputError: the folder is missing, the file exists, or another program has it open.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".gpkg":
+        raise OutputError(f"{path} should end in .gpkg")
+    if not path.parent.is_dir():
+        raise OutputError(f"folder {path.parent} does not exist; create it first")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give a file name")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give another name or --overwrite")
+    # Replacing a database under an open journal would corrupt the new one.
+    if path.with_name(path.name + "-wal").exists():
+        raise OutputError(f"{path} is open in another program (QGIS?); close it there and run again")
+
+
+def write_villages(
+    path: Path,
+    villages: gpd.GeoDataFrame,
+    coverage: gpd.GeoDataFrame,
+    run: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write layers ``villages`` and ``coverage`` and table ``run``, all or nothing.
+
+    The file takes its name when it is complete; until then what was there before stays as it was. Layers without a row
+    have the same columns.
+
+    Args:
+        run: parameters of the run; texts are written as they are, everything else as JSON.
+
+    Raises:
+        LabelError: a frame does not have the layer's schema.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    check_schema(villages, VILLAGES)
+    check_schema(coverage, COVERAGE)
+    check_output(path, overwrite=overwrite)
+    part = temporary_name(path)
+    try:
+        _write_layer(part, villages, VILLAGES, append=False)
+        _write_layer(part, coverage, COVERAGE, append=True)
+        values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in run.values()]
+        table = [np.array(list(run), object), np.array(values, object)]
+        pyogrio.raw.write(part, None, table, ["key", "value"], layer=RUN, driver="GPKG", append=True)
+        _check_rows(part, {VILLAGES.name: len(villages), COVERAGE.name: len(coverage), RUN: len(run)})
+        part.replace(path)
+    except (DataSourceError, DataLayerError, OSError) as error:
+        raise OutputError(f"cannot write {path}: {_one_line(error)}") from error
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def read_villages(path: Path | str, layer: str | None = None) -> gpd.GeoDataFrame:
+    """Polygons of any vector file: ours, or labels drawn by hand.
+
+    Invalid polygons are repaired, rows without a geometry left out. The frame may be empty.
+
+    Args:
+        layer: default: ``villages`` if there is one, else the file's only layer of polygons.
+
+    Raises:
+        LabelError: not a vector file, no such layer, or other things than polygons in it.
+    """
+    try:
+        layer = layer or _layer_of_polygons(path)
+        frame = pyogrio.read_dataframe(path, layer=layer, force_2d=True)
+    except (DataSourceError, DataLayerError, OSError) as error:
+        raise LabelError(f"cannot read polygons from {path}: {_one_line(error)}") from error
+    if not isinstance(frame, gpd.GeoDataFrame):
+        raise LabelError(f"layer {layer} of {path} has no geometries; name another layer")
+    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    other = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon"})
+    if other:
+        raise LabelError(f"layer {layer} of {path} holds {', '.join(other)}; only polygons can be used")
+    valid = shapely.make_valid(frame.geometry.to_numpy(), method="structure", keep_collapsed=False)
+    return frame.set_geometry(gpd.GeoSeries(valid, index=frame.index, crs=frame.crs)).reset_index(drop=True)
+
+
+def read_coverage(path: Path | str) -> gpd.GeoDataFrame | None:
+    """Layer ``coverage`` of a file that ``predict`` wrote; None for other files.
+
+    Raises:
+        LabelError: not a vector file.
+    """
+    return read_villages(path, COVERAGE.name) if COVERAGE.name in _layers(path) else None
+
+
+def read_run(path: Path | str) -> dict[str, str]:
+    """Table ``run`` of a file that ``predict`` wrote; empty for other files.
+
+    Raises:
+        LabelError: not a vector file.
+    """
+    if RUN not in _layers(path):
+        return {}
+    table = pyogrio.read_dataframe(path, layer=RUN)
+    return dict(zip(table["key"], table["value"], strict=True))
+
+
+def _write_layer(path: Path, frame: gpd.GeoDataFrame, layer: Layer, *, append: bool) -> None:
+    fields = [_field(frame[name].to_numpy(), dtype) for name, dtype in layer.columns.items()]
+    with warnings.catch_warnings():
+        # An image without georeferencing gives polygons without a CRS, and says so elsewhere.
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
+        pyogrio.raw.write(
+            path,
+            shapely.to_wkb(frame.geometry.to_numpy()),
+            fields,
+            list(layer.columns),
+            layer=layer.name,
+            driver="GPKG",
+            geometry_type=layer.geometry_type,
+            crs=None if frame.crs is None else frame.crs.to_wkt(),
+            append=append,
+        )
+
+
+def _field(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    return values.astype("datetime64[D]" if dtype.startswith("datetime") else dtype)
+
+
+def _check_rows(path: Path, expected: Mapping[str, int]) -> None:
+    """A full disk may show only in what is missing from the file."""
+    for name, count in expected.items():
+        found = pyogrio.read_info(path, layer=name, force_feature_count=True)["features"]
+        if found != count:
+            raise OSError(f"{found} of {count} rows of {name} arrived; is the disk full?")
+
+
+def _layers(path: Path | str) -> dict[str, str | None]:
+    """Type of geometry of each layer."""
+    try:
+        return {str(name): kind for name, kind in pyogrio.list_layers(path)}
+    except (DataSourceError, DataLayerError, OSError) as error:
+        raise LabelError(f"cannot read {path}: {_one_line(error)}") from error
+
+
+def _layer_of_polygons(path: Path | str) -> str:
+    layers = {name: kind for name, kind in _layers(path).items() if kind is not None}
+    if VILLAGES.name in layers:
+        return VILLAGES.name
+    polygons = [name for name, kind in layers.items() if "Polygon" in kind or kind.startswith("Unknown")]
+    if len(polygons) != 1:
+        found = ", ".join(polygons) or "none"
+        raise LabelError(f"{path} should have one layer of polygons, found {found}; name the layer")
+    return polygons[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

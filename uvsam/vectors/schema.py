@@ -1,0 +1,80 @@
+"""What is in ``villages.gpkg``."""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from uvsam.errors import LabelError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: its name, type of geometry, and columns with their numpy types."""
+
+    name: str
+    geometry_type: str
+    columns: dict[str, str]
+
+
+VILLAGES = Layer(
+    "villages",
+    "Polygon",
+    {
+        "village_id": "int64",
+        "area_m2": "float64",
+        "perimeter_m": "float64",
+        "compactness": "float64",
+        "confidence": "float64",
+        "on_edge": "bool",
+        "acquired": "datetime64[s]",
+        "model": "object",
+    },
+)
+COVERAGE = Layer("coverage", "MultiPolygon", {"acquired": "datetime64[s]", "model": "object", "area_m2": "float64"})
+
+
+def make_frame(layer: Layer, geometries: NDArray[np.object_], crs: Any, columns: dict[str, Any]) -> gpd.GeoDataFrame:
+    """A frame with the layer's columns and types; a column may be one value for all rows.
+
+    Args:
+        columns: one entry per column of the layer; dates as ``datetime.date`` or None.
+    """
+    count = len(geometries)
+    data = {name: pd.Series(_column(columns[name], count, dtype), dtype=dtype) for name, dtype in layer.columns.items()}
+    return gpd.GeoDataFrame(data, geometry=gpd.GeoSeries(list(geometries), crs=crs), crs=crs)
+
+
+def _column(value: Any, count: int, dtype: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return value
+    if dtype.startswith("datetime"):
+        value = np.datetime64("NaT") if value is None else np.datetime64(value, "s")
+    return [value] * count
+
+
+def check_schema(frame: gpd.GeoDataFrame, layer: Layer) -> None:
+    """Columns, types and geometries of a frame are those of the layer.
+
+    Raises:
+        LabelError: they are not.
+    """
+    missing = [name for name in layer.columns if name not in frame.columns]
+    if missing:
+        raise LabelError(f"layer {layer.name} lacks {', '.join(missing)}; was it written by another program?")
+    for name, dtype in layer.columns.items():
+        kind = frame[name].dtype.kind
+        if kind != np.dtype(dtype).kind:
+            raise LabelError(f"column {name} of layer {layer.name} should be {dtype}, not {frame[name].dtype}")
+    wrong = sorted(set(frame.geom_type) - {layer.geometry_type})
+    if wrong or frame.geometry.isna().any():
+        raise LabelError(f"layer {layer.name} should hold {layer.geometry_type} only, not {', '.join(map(str, wrong))}")
+
+
+def as_date(value: Any) -> datetime.date | None:
+    """The date of an ``acquired`` value of a frame."""
+    return None if pd.isna(value) else pd.Timestamp(value).date()

@@ -1,0 +1,130 @@
+"""From the score raster to villages."""
+
+import datetime
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+
+from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
+from uvsam.progress import Progress, silent
+from uvsam.vectors.holes import fill_holes
+from uvsam.vectors.measures import compactness, geodesic_measures, planar_measures
+from uvsam.vectors.polygonize import polygonize
+from uvsam.vectors.schema import COVERAGE, VILLAGES, make_frame
+from uvsam.vectors.simplify import simplify
+
+Geometries = NDArray[np.object_]
+
+
+def villages_from_scores(
+    score_path: Path | str,
+    geobox: GeoBox,
+    gsd_m: tuple[float, float],
+    rules: RegionRules,
+    *,
+    min_hole_m2: float = 0.0,
+    simplify_m: float = 0.0,
+    acquired: datetime.date | None = None,
+    model: str = "",
+    progress: Progress = silent,
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Villages and what was looked at, in the CRS of ``geobox``.
+
+    Villages are numbered from the largest to the smallest. ``confidence`` is the mean calibrated score over the pixels
+    of the region, before holes were filled and the outline simplified: the expected share of its area that is village.
+    Holes smaller than ``min_hole_m2`` are filled, and a village in such a hole becomes part of the one around it; a
+    hole with a pixel in it that was not looked at stays. Memory grows with the villages and not with the raster.
+
+    Args:
+        score_path: uint8 score raster on the grid ``geobox`` (see :mod:`uvsam.mosaic.scores`).
+        geobox: grid of the scene; without CRS, areas come from ``gsd_m`` and geometries are in the grid's own units.
+        gsd_m: ground metres per pixel (x, y).
+        simplify_m: tolerance; 0 leaves the outline along pixel corners.
+
+    Returns:
+        Frames with the schemas :data:`~uvsam.vectors.schema.VILLAGES` and :data:`~uvsam.vectors.schema.COVERAGE`.
+
+    Raises:
+        SceneError: the scores cannot be read.
+        GeoreferencingError: the grid has no place on the ellipsoid.
+    """
+    crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
+    looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "coverage", progress)
+    regions = find_regions(score_path, rules, gsd_m, progress=progress)
+    outlines = _outlines(regions, "polygons", progress)
+
+    rings, owner = shapely.get_rings(looked_at, return_index=True)
+    not_looked_at = shapely.point_on_surface(shapely.polygons(rings[np.diff(owner, prepend=-1) == 0]))
+    outlines, absorbed = fill_holes(outlines, min_hole_m2 / (gsd_m[0] * gsd_m[1]), keep_around=not_looked_at)
+    kept = np.flatnonzero(~absorbed)
+
+    metres = Affine.scale(*gsd_m)
+    on_ground = simplify(_place(outlines[kept], metres), simplify_m)
+    placed = _place(on_ground, geobox.affine @ ~metres)
+    area, perimeter = planar_measures(on_ground) if crs is None else geodesic_measures(placed, crs)
+    order = np.lexsort((kept, -area))
+    villages = make_frame(
+        VILLAGES,
+        placed[order],
+        crs,
+        {
+            "village_id": np.arange(1, len(order) + 1),
+            "area_m2": area[order],
+            "perimeter_m": perimeter[order],
+            "compactness": compactness(area, perimeter)[order],
+            "confidence": regions.mean_score[kept][order],
+            "on_edge": regions.on_edge[kept][order],
+            "acquired": acquired,
+            "model": model,
+        },
+    )
+    return villages, _coverage(looked_at, geobox, gsd_m, crs, acquired, model)
+
+
+def _coverage(
+    looked_at: Geometries,
+    geobox: GeoBox,
+    gsd_m: tuple[float, float],
+    crs: CRS | None,
+    acquired: datetime.date | None,
+    model: str,
+) -> gpd.GeoDataFrame:
+    """One multipolygon, or no row where nothing was looked at."""
+    placed = _place(looked_at, geobox.affine)
+    area, _ = (
+        planar_measures(_place(looked_at, Affine.scale(*gsd_m))) if crs is None else geodesic_measures(placed, crs)
+    )
+    whole = np.array([shapely.multipolygons(placed)] if len(placed) else [], object)
+    columns = {"acquired": acquired, "model": model, "area_m2": float(area.sum())}
+    return make_frame(COVERAGE, whole, crs, columns)
+
+
+def _outlines(regions: Regions, stage: str, progress: Progress) -> Geometries:
+    """(N,) polygons of all regions in pixel coordinates."""
+    return polygonize(_reported(region_strips(regions), stage, len(regions.strips), progress))[1]
+
+
+def _reported(
+    strips: Iterable[tuple[int, NDArray[np.int32]]], stage: str, total: int, progress: Progress
+) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    for done, strip in enumerate(strips, 1):
+        yield strip
+        progress(stage, done, total)
+    progress(stage, total, total)
+
+
+def _place(geometries: Geometries, transform: Affine) -> Geometries:
+    def apply(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = xy[:, 0], xy[:, 1]
+        t = transform
+        return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1)
+
+    placed: Geometries = shapely.transform(geometries, apply)
+    return placed
