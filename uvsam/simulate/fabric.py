@@ -1,0 +1,99 @@
+"""The painter of villages: roofs wall to wall, lanes, yards; and of the land that was or will be village."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uvsam.simulate.formal import paint_towers, paint_walkups
+from uvsam.simulate.hashing import Floats, derive, draw, unit
+from uvsam.simulate.looks import Look
+from uvsam.simulate.open_land import paint_bare, paint_fields
+from uvsam.simulate.patch import Patch, colours, palette
+from uvsam.simulate.villages import Houses, Site
+
+# Roofs: grey and mauve sheets with rust and tarpaulins; concrete and blue sheet around yards; tiles.
+_ROOFS = (
+    palette(
+        (46, 146, 139, 142), (20, 132, 124, 122), (12, 160, 154, 152), (5, 152, 118, 100), (5, 236, 236, 236),
+        (4, 158, 176, 200), (5, 102, 97, 98), (2, 170, 110, 88), (1, 86, 122, 186),
+    ),
+    palette(
+        (44, 122, 126, 124), (16, 138, 140, 134), (9, 146, 162, 170), (6, 92, 122, 184), (7, 158, 106, 90),
+        (8, 184, 178, 158), (9, 88, 92, 92), (3, 222, 224, 224),
+    ),
+    palette(
+        (26, 150, 112, 94), (18, 132, 98, 84), (24, 138, 130, 124), (12, 168, 138, 116), (6, 116, 92, 82),
+        (6, 206, 202, 196), (5, 128, 150, 170), (3, 96, 92, 90),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class HouseLook:
+    """Per-plot tables for painting a site: roof colours (3, n), heights (n,), open yards (n,), ridge direction (n,)."""
+
+    colour: Floats
+    height: Floats
+    ridge: Floats
+    tree: NDArray[np.bool_]
+
+
+def furnish(site: Site, houses: Houses) -> HouseLook:
+    """Roofs of a site's houses, the same in every period."""
+    key = houses.key
+    spread = (0.11, 0.15, 0.13)[site.style]
+    colour = colours(_ROOFS[site.style], key, 10, spread) * np.float32(draw(site.key, 50, 0.9, 1.1))
+    size = np.minimum(houses.rect[2] - houses.rect[0], houses.rect[3] - houses.rect[1])
+    low, high = ((2.6, 4.4), (3.0, 8.0), (3.0, 6.0))[site.style]
+    height = low + (high - low) * unit(key, 11) ** np.float32(1.6)
+    yard = unit(key, 12) < (0.035, 0.16, 0.06)[site.style]
+    height = np.where(yard | (size < 1.6), np.float32(0), height).astype(np.float32)
+    colour = np.where(height > 0, colour, np.array([[112.0], [103.0], [94.0]], np.float32))
+    ridge = np.where(unit(key, 13) < (0.3, 0.35, 0.6)[site.style], unit(key, 14) - np.float32(0.5), np.float32(0))
+    tree = yard & (unit(key, 15) < 0.35)
+    return HouseLook(colour.astype(np.float32), height, ridge.astype(np.float32), tree)
+
+
+def paint_houses(
+    s: Floats, t: Floats, plot: NDArray[np.intp], fine: Floats, rough: Floats, houses: Houses, table: HouseLook, look: Look
+) -> tuple[Floats, Floats]:
+    """(rgb (3, n), height (n,)) of village pixels."""
+    rect = houses.rect
+    ds0, ds1 = s - rect[0][plot], rect[2][plot] - s
+    dt0, dt1 = t - rect[1][plot], rect[3][plot] - t
+    rim = np.minimum(np.minimum(ds0, ds1), np.minimum(dt0, dt1))
+    lane = np.stack([(1 + np.float32(0.1) * fine + np.float32(0.04) * rough) * np.float32(c) for c in (98, 90, 83)])
+    roof = rim > 0
+    ridge = table.ridge[plot]
+    slope = np.where(np.abs(ridge) < 0.25, ds0 - ds1, dt0 - dt1)
+    wear = 1 + np.float32(0.045) * fine + np.float32(0.02) * rough
+    wear += np.where(slope > 0, np.float32(0.2), np.float32(-0.2)) * ridge
+    wear *= np.where(rim < 0.3, np.float32(0.74), np.float32(1.0))
+    rgb = np.where(roof, table.colour[:, plot] * wear, lane)
+    height = np.where(roof, table.height[plot], _ZERO)
+    clutter = (fine > 2.0) & (height > 0)
+    rgb *= np.where(clutter, np.float32(1.22), np.float32(1))
+    rgb *= np.where((fine < -2.0) & (height > 0), np.float32(0.76), np.float32(1))
+    crown = table.tree[plot] & (np.maximum(np.abs(ds0 - ds1), np.abs(dt0 - dt1)) < 5.5)
+    light = 1 + np.float32(0.15) * fine
+    rgb = np.where(crown, np.stack([light * np.float32(c) for c in look.tree]), rgb)
+    return rgb, np.where(crown, np.float32(5), height)
+
+
+_ZERO = np.float32(0)
+
+
+def paint_around(patch: Patch, site: Site, period: int) -> None:
+    """Land inside a site's largest outline that is not village now: fields before, a cleared site and then housing after."""
+    states = site.states
+    was = [s.parts > 0 for s in states]
+    cleared = [k for k in range(1, len(states)) if states[k].cut > states[k - 1].cut or (was[k - 1] and not was[k])
+               or states[k].parts == 2 > states[k - 1].parts > 0]  # fmt: skip
+    past = [k for k in cleared if k <= period]
+    if not past:
+        (paint_fields if derive(site.key, 51) % 3 else paint_bare)(patch)
+    elif period - past[0] < 1:
+        paint_bare(patch)
+    else:
+        (paint_towers if derive(site.key, 52) % 2 else paint_walkups)(patch)

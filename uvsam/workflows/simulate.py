@@ -1,0 +1,37 @@
+"""`uvsam simulate`: a synthetic city into a folder."""
+
+from pathlib import Path
+
+from uvsam.errors import SettingsError
+from uvsam.progress import Progress, silent
+from uvsam.simulate.city import DEFAULT_CRS, simulate_city
+
+
+def parse_periods(text: str) -> tuple[int, ...]:
+    """Years from ``2012,2016,2020``.
+
+    Raises:
+        SettingsError: something between the commas is not a year.
+    """
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"periods must be years separated by commas, such as 2012,2016, not {text!r}") from error
+
+
+def run_simulate(
+    out_dir: Path,
+    *,
+    size_m: float,
+    gsd_m: float,
+    periods: str,
+    seed: int,
+    crs: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write the images and the truth; the arguments are those of the command line."""
+    return simulate_city(
+        out_dir, size_m=size_m, gsd_m=gsd_m, periods=parse_periods(periods), seed=seed, crs=crs or DEFAULT_CRS,
+        overwrite=overwrite, progress=progress,
+    )  # fmt: skip
