@@ -91,7 +91,6 @@ with_verbosity(cli)
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line with ``args`` (default: the process's own) and return the exit status."""
     verbosity = Verbosity()
-    show_warnings_in_one_line()
     try:
         status = cli.main(args, prog_name="uvsam", standalone_mode=False, obj=verbosity)
         sys.stdout.flush()
@@ -102,4 +101,5 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Entry point of the ``uvsam`` command."""
+    show_warnings_in_one_line()
     sys.exit(run())
