@@ -54,6 +54,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
     Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN).print(table)
 
 
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values on stdout, one pair a line, the values below each other; a repeated name is written once."""
+    width = max((len(name) for name, _ in pairs), default=0)
+    before = None
+    for name, value in pairs:
+        click.echo(f"{'' if name == before else name:<{width}}  {value}")
+        before = name
+
+
 @contextmanager
 def progress_display(quiet: bool | None = None) -> Iterator[Progress]:
     """Show progress while the block runs: a bar with rate and time left on a terminal, plain lines elsewhere.
