@@ -21,7 +21,7 @@ class PredictSettings(BaseModel):
         threshold: a pixel with at least this score is village.
         seed_threshold: a village needs one pixel with at least this score.
         min_area_m2: smaller villages are dropped.
-        close_m: lanes and yards up to about twice this width are bridged.
+        close_m: gaps (lanes, yards) narrower than this are bridged.
         min_hole_m2: smaller holes are filled.
         simplify_m: how far outlines may move when they are simplified; 0 keeps every pixel corner.
         views: mirrored and turned copies of each chip whose scores are averaged: 1, 2, 4 or 8 times the work.
@@ -39,7 +39,7 @@ class PredictSettings(BaseModel):
     threshold: float | None = Field(default=None, gt=0, lt=1)
     seed_threshold: float | None = Field(default=None, gt=0, lt=1)
     min_area_m2: float | None = Field(default=None, ge=0)
-    close_m: float | None = Field(default=None, ge=0, le=100)
+    close_m: float | None = Field(default=None, ge=0, le=200)
     min_hole_m2: float | None = Field(default=None, ge=0)
     simplify_m: float | None = Field(default=None, ge=0)
     views: Literal[1, 2, 4, 8] = 1

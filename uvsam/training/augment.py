@@ -78,4 +78,5 @@ def _restretch(image: Tensor, valid: Tensor, generator: torch.Generator) -> Tens
         return image
     tail = _uniform(generator, 0.005, 0.03)
     low, high = torch.quantile(pixels, torch.tensor([tail, 1 - tail]), dim=1)
-    return ((image - low[:, None, None]) / (high - low).clamp(min=0.05)[:, None, None]).clamp(0, 1)
+    stretched: Tensor = (image - low[:, None, None]) / (high - low).clamp(min=0.05)[:, None, None]
+    return stretched.clamp(0, 1)

@@ -130,14 +130,10 @@ def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDatase
 class _PolygonsOverImages(IntersectionDataset):
     """Unlike torchgeo's intersection, ground outside all polygons' bounds is labelled too: it is no village."""
 
-    def __init__(self, images: SceneImages, polygons: VillagePolygons) -> None:
+    def __init__(self, images: RasterDataset, polygons: VillagePolygons) -> None:
         self.datasets = [images, polygons]
         self.index = images.index
         self.transforms = None
-
-    @property
-    def res(self) -> tuple[float, float]:
-        return self.datasets[0].res
 
     def __getitem__(self, query: Any) -> dict[str, Any]:
         images, polygons = self.datasets

@@ -28,7 +28,9 @@ def initialise_encoder(network: nn.Module, weights: str) -> None:
     pairs = list(zip(wanted, given.values(), strict=False))
     wrong = [name for name, value in pairs if wanted[name].shape != value.shape]
     if wrong or len(given) < len(wanted):
-        raise SettingsError(f"{weights} holds the weights of another encoder ({wrong[0] if wrong else 'too few tensors'})")
+        raise SettingsError(
+            f"{weights} holds the weights of another encoder ({wrong[0] if wrong else 'too few tensors'})"
+        )
     encoder.load_state_dict(dict(pairs), strict=False)
 
 

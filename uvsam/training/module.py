@@ -28,7 +28,7 @@ class SpecialistModule(L.LightningModule):
 
     def __init__(self, network: nn.Module, card: ModelCard, table: TargetTable, config: SpecialistTraining) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
         self.card, self.config = card, config
         self.loss = LabelLoss(table, config.dice_weight)

@@ -70,7 +70,9 @@ def units_per_metre(dataset: GeoDataset) -> tuple[float, float]:
 class LabelledSource:
     """A source ready to sample: its data set, the meaning of its labels, and the ground it covers."""
 
-    def __init__(self, source: Source, rows: NDArray[np.uint8], village_rows: NDArray[np.float32], gsd_m: float) -> None:
+    def __init__(
+        self, source: Source, rows: NDArray[np.uint8], village_rows: NDArray[np.float32], gsd_m: float
+    ) -> None:
         self.source = source
         self.dataset = open_source(source)
         self.rows = rows
@@ -153,7 +155,8 @@ class GroundSampler(GeoSampler):
 
     def _mine(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = points.T / np.array(self.ground.unit)[:, None]
-        return points[held_out(x, y, self.config.validation, self.config.seed) == self.held]
+        mine: NDArray[np.float64] = points[held_out(x, y, self.config.validation, self.config.seed) == self.held]
+        return mine
 
     def __len__(self) -> int:
         return len(self.labelled)
@@ -171,7 +174,7 @@ class GroundSampler(GeoSampler):
         scale = 1.0 if self.held else config.augmentation.scale ** rng.uniform(-1, 1)
         turned = not self.held and rng.random() < config.augmentation.rotate
         side = 32 * round(config.crop_px * 1.42 / 32) if turned else config.crop_px
-        step = tuple(config.gsd_m * scale * unit for unit in self.ground.unit)
+        step = (config.gsd_m * scale * self.ground.unit[0], config.gsd_m * scale * self.ground.unit[1])
         centre = points[rng.integers(len(points))] + rng.uniform(-jitter, jitter, 2) * step
         return query_at(centre[0] - side / 2 * step[0], centre[1] - side / 2 * step[1], side, side, step)
 

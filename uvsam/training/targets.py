@@ -1,9 +1,10 @@
 """What a label says about a pixel, as likelihoods.
 
-Labels come at different depth: some name one of the classes, some say only "not a village", some are loose or miss villages.
-Each kind of label is one row of a table: the probability of seeing this label on a pixel of each class. The loss of a pixel
-is then -log(sum over classes of row * softmax), which is cross-entropy where the label names a class, its marginal where it
-names several, and the forward correction of Patrini et al. (2017) where labels err. Row 0 is all ones: no information.
+Labels come at different depth: some name one of the classes, some say only "not a village", some are loose or miss
+villages. Each kind of label is one row of a table: the probability of seeing this label on a pixel of each class. The
+loss of a pixel is then -log(sum over classes of row * softmax), which is cross-entropy where the label names a class,
+its marginal where it names several, and the forward correction of Patrini et al. (2017) where labels err. Row 0 is all
+ones: no information.
 """
 
 from collections.abc import Sequence

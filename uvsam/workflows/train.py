@@ -46,7 +46,9 @@ def train_specialist(
 
     table = target_table(config.sources, config.classes)
     network = build_network(
-        config.network, len(config.classes), encoder_weights="imagenet" if config.encoder_weights == "imagenet" else None
+        config.network,
+        len(config.classes),
+        encoder_weights="imagenet" if config.encoder_weights == "imagenet" else None,
     )
     if config.encoder_weights not in {"random", "imagenet"}:
         initialise_encoder(network, config.encoder_weights)
@@ -66,15 +68,22 @@ def train_specialist(
     checkpoint = str(last) if resume and last.is_file() else None
     trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
 
-    quality = [
+    return export(module, config.output, _quality(trainer, config, command))
+
+
+def _quality(trainer: L.Trainer, config: SpecialistTraining, command: str) -> list[Quality]:
+    measured = trainer.callback_metrics
+    if "val_iou" not in measured:
+        return []
+    rule = config.validation
+    return [
         Quality(
-            measure=f"pixel IoU at threshold {float(trainer.callback_metrics['val_threshold']):.2f}",
-            on=f"{config.validation.share:.0%} of the training area, held out in {config.validation.block_m:g} m blocks",
-            value=round(float(trainer.callback_metrics["val_iou"]), 4),
+            measure=f"pixel IoU of the village class at threshold {float(measured['val_threshold']):.2f}",
+            on=f"{rule.share:.0%} of the training area, held out in blocks of {rule.block_m:g} m",
+            value=round(float(measured["val_iou"]), 4),
             command=command,
         )
-    ] if requests and "val_iou" in trainer.callback_metrics else []  # fmt: skip
-    return export(module, config.output, quality)
+    ]
 
 
 def _trainer(config: SpecialistTraining, progress: Progress, *, validates: bool) -> L.Trainer:
@@ -116,7 +125,7 @@ def gains_from_bf16() -> bool:
     On other CPUs bfloat16 is emulated, 7 to 285 times slower than float32.
     """
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if platform.system() != "Linux" or not os.access("/proc/cpuinfo", os.R_OK):
         return False
     flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
@@ -154,5 +163,3 @@ def export(module: SpecialistModule, folder: Path, quality: Sequence[Quality]) -
     path = folder / f"{card.name}.yaml"
     path.write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
-
-

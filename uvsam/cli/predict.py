@@ -1,0 +1,106 @@
+"""``uvsam predict``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uvsam.cli.console import progress_display
+
+if TYPE_CHECKING:
+    from uvsam.workflows.predict import Prediction
+
+OUTLINE = "[default: the model's card]"
+
+
+class Bands(click.ParamType[tuple[int, ...]]):
+    """``4,3,2``"""
+
+    name = "R,G,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3 or min(numbers) < 1:
+            self.fail(f"'{value}' is not three band numbers such as 4,3,2", param, ctx)
+        return numbers
+
+
+@click.command()
+@click.argument("image")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
+@click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-specialist].")
+@click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
+@click.option("--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), help="Day the image was taken, YYYY-MM-DD.")
+@click.option("--bands", type=Bands(), help="Band numbers of red, green, blue [default: by colour, else 1,2,3].")
+@click.option("--threshold", type=float, help=f"Score from which a pixel is village, 0 to 1 {OUTLINE}.")
+@click.option("--seed-threshold", type=float, help=f"Score that a village must reach somewhere, 0 to 1 {OUTLINE}.")
+@click.option("--min-area", "min_area_m2", type=float, help=f"Drop villages smaller than this, m² {OUTLINE}.")
+@click.option("--close-m", type=float, help=f"Bridge lanes and yards narrower than this, metres {OUTLINE}.")
+@click.option("--min-hole-m2", type=float, help=f"Fill holes smaller than this, m² {OUTLINE}.")
+@click.option("--simplify-m", type=float, help=f"Simplify outlines by at most this, metres; 0: not at all {OUTLINE}.")
+@click.option(
+    "--views", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True,
+    help="Average the scores of mirrored and turned views: steadier, and that many times the work.",
+)  # fmt: skip
+@click.option("--save-scores", type=click.Path(path_type=Path), help="Also write the scores (COG).")
+@click.option("--preview", type=click.Path(path_type=Path), help="Also draw the outlines over the image (PNG).")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--batch", type=int, default=2, show_default=True, help="Chips computed at once.")
+@click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position; give --gsd with it.")
+@click.option("--gsd", "gsd_m", type=float, help="Metres per pixel of an image without a position.")
+def command(
+    image: str,
+    out: Path,
+    save_scores: Path | None,
+    preview: Path | None,
+    overwrite: bool,
+    acquired: Any,
+    views: str,
+    **given: Any,
+) -> None:
+    """Outline the urban villages and informal settlements of IMAGE (any georeferenced raster, local or URL).
+
+    \b
+    Examples:
+      uvsam predict city.tif --out villages.gpkg
+      uvsam predict city.tif --out villages.gpkg --aoi district.gpkg --date 2020-05-17
+      uvsam predict pleiades.tif --out villages.gpkg --bands 4,3,2 --min-area 5000
+    """
+    from uvsam.settings import predict_settings
+    from uvsam.workflows.predict import predict
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = predict_settings(acquired=acquired.date() if acquired else None, views=int(views), **chosen)
+    with progress_display() as progress:
+        result = predict(
+            image, out, settings, save_scores=save_scores, preview=preview, overwrite=overwrite, progress=progress
+        )
+    _summarise(result, [path for path in (out, save_scores, preview) if path])
+
+
+def _summarise(result: "Prediction", written: list[Path]) -> None:
+    villages, looked_at = result.villages, float(result.coverage["area_m2"].sum())
+    area = float(villages["area_m2"].sum())
+    if villages.empty:
+        click.echo(f"No village found on {_area(looked_at)}.")
+    else:
+        confidence = float((villages["confidence"] * villages["area_m2"]).sum() / area)
+        share = f"{area / looked_at:.1%} of the {_area(looked_at)} looked at" if looked_at else ""
+        plural = "village" if len(villages) == 1 else "villages"
+        click.echo(f"{len(villages)} {plural}, {_area(area)}, {share}; mean confidence {confidence:.2f}.")
+        if edge := int(villages["on_edge"].sum()):
+            click.echo(f"{edge} of them cut by the border of the image or of its data.")
+    rate = result.scored.pixels / 1e6 / result.seconds
+    click.echo(f"{result.scored.computed} of {result.scored.tiles} tiles, {result.seconds:.0f} s, {rate:.1f} Mpx/s.")
+    for path in written:
+        click.echo(f"wrote {path}")
+
+
+def _area(area_m2: float) -> str:
+    return f"{area_m2 / 1e6:.2f} km²" if area_m2 >= 1e6 else f"{area_m2 / 1e4:.2f} ha"

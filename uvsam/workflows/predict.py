@@ -1,0 +1,216 @@
+"""From an image to ``villages.gpkg``."""
+
+import datetime
+import importlib.metadata
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import shapely
+import torch
+from shapely.geometry.base import BaseGeometry
+
+import uvsam
+from uvsam.catalog.cards import ModelCard, load_card
+from uvsam.errors import LabelError, OutputError, SettingsError
+from uvsam.models.specialist import ModelRecipe, load_specialist
+from uvsam.mosaic.regions import RegionRules
+from uvsam.progress import Progress, silent
+from uvsam.raster.radiometry import Stretch, estimate_stretch
+from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
+from uvsam.raster.writer import write_cog
+from uvsam.settings import PredictSettings
+from uvsam.tiles import TilePlan, plan_tiles
+from uvsam.vectors.geopackage import check_output, read_villages, write_villages
+from uvsam.vectors.villages import villages_from_scores
+from uvsam.workflows.preview import write_preview
+from uvsam.workflows.scoring import Scored, score_scene
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run found and what it cost.
+
+    Attributes:
+        villages, coverage: as written (schemas in ``vectors.schema``).
+        run: the metadata in table ``run``.
+    """
+
+    villages: gpd.GeoDataFrame
+    coverage: gpd.GeoDataFrame
+    run: dict[str, Any]
+    scored: Scored
+    seconds: float
+
+
+def predict(
+    image: str | Path,
+    out: Path,
+    settings: PredictSettings | None = None,
+    *,
+    save_scores: Path | None = None,
+    preview: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Prediction:
+    """Outline the villages of an image and write them to a GeoPackage.
+
+    Args:
+        image: any GDAL raster, local or remote.
+        out: the GeoPackage; layers ``villages`` and ``coverage``, table ``run``.
+        save_scores: also write the scores as a cloud-optimised GeoTIFF (uint8; (value - 1) / 254, 0 is nodata).
+        preview: also write a picture of the outlines over the image (PNG).
+        overwrite: replace files that exist.
+
+    Raises:
+        SceneError, GeoreferencingError: the image cannot be used.
+        SettingsError, CatalogError, LabelError: the settings, the model or the area of interest cannot.
+        OutputError: a result cannot be written; checked before the work starts.
+    """
+    started, settings = time.monotonic(), settings or PredictSettings()
+    out = Path(out)
+    check_output(out, overwrite=overwrite)
+    for extra in (save_scores, preview):
+        _check_file(extra, overwrite=overwrite)
+    card = load_card(settings.model)
+    scene = open_scene(
+        image, bands=settings.bands, acquired=settings.acquired,
+        allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
+    )  # fmt: skip
+    check_resolution(scene, card.gsd_m)
+    rules, outline = _rules(settings, card)
+    area_px = _area_px(settings.aoi, scene) if settings.aoi else None
+    stretch = estimate_stretch(scene)
+    specialist = load_specialist(ModelRecipe(settings.model, _device(settings.device)))
+    plan = plan_tiles(
+        scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
+    )  # fmt: skip
+
+    with _scratch(out) as folder:
+        scores = folder / "scores.tif"
+        scored = score_scene(
+            scene, stretch, specialist, plan, scores,
+            area_px=area_px, batch=settings.batch, views=settings.views, progress=progress,
+        )  # fmt: skip
+        villages, coverage = villages_from_scores(
+            scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
+            simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name, progress=progress,
+        )  # fmt: skip
+        run = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
+        if save_scores:
+            write_cog(scores, save_scores)
+        write_villages(out, villages, coverage, run, overwrite=overwrite)
+    if preview:
+        write_preview(preview, scene, stretch, villages)
+    return Prediction(villages, coverage, run, scored, time.monotonic() - started)
+
+
+def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dict[str, float]]:
+    def choose(name: str, default: float) -> float:
+        given = getattr(settings, name)
+        return default if given is None else float(given)
+
+    threshold = choose("threshold", card.calibration.threshold)
+    seed = choose("seed_threshold", max(threshold, card.calibration.seed_threshold))
+    outline = {
+        name: choose(name, getattr(card.outline, name))
+        for name in ("close_m", "min_area_m2", "min_hole_m2", "simplify_m")
+    }
+    rules = RegionRules(threshold, seed, min_area_m2=outline["min_area_m2"], close_m=outline["close_m"])
+    return rules, outline
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise SettingsError(f"device '{name}' cannot be used here; use --device auto") from error
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _area_px(path: Path, scene: Scene) -> BaseGeometry:
+    """Area of interest in pixel coordinates of the scene."""
+    area = read_villages(path)
+    if area.empty:
+        raise LabelError(f"area of interest {path} has no polygon")
+    if scene.geobox.crs is not None:
+        if area.crs is None:
+            raise LabelError(f"area of interest {path} has no CRS")
+        area = area.to_crs(scene.geobox.crs.to_wkt())
+    inverse = ~scene.geobox.affine
+    whole: BaseGeometry = shapely.transform(
+        area.geometry.union_all(), lambda x, y: inverse * (x, y), interleaved=False
+    )  # fmt: skip
+    if not whole.intersects(shapely.box(0, 0, scene.shape[1], scene.shape[0])):
+        raise LabelError(f"area of interest {path} lies outside the image")
+    shapely.prepare(whole)
+    return whole
+
+
+def _check_file(path: Path | None, *, overwrite: bool) -> None:
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise OutputError(f"folder {path.parent} does not exist; create it first")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give another name or --overwrite")
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder beside the result for what a run needs on disk: the same disk, so that moves are cheap."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _metadata(
+    image: str | Path,
+    scene: Scene,
+    stretch: Stretch,
+    card: ModelCard,
+    settings: PredictSettings,
+    rules: RegionRules,
+    outline: dict[str, float],
+    plan: TilePlan,
+    scored: Scored,
+) -> dict[str, Any]:
+    libraries = ("torch", "segmentation-models-pytorch", "rasterio", "geopandas", "shapely")
+    height, width = scene.shape
+    return {
+        "input": str(image),
+        "input_size_px": [width, height],
+        "input_dtype": scene.dtype,
+        "input_bands": list(scene.bands),
+        "input_crs": None if scene.geobox.crs is None else str(scene.geobox.crs),
+        "input_transform": list(scene.geobox.affine)[:6],
+        "gsd_m": list(scene.gsd_m),
+        "acquired": None if scene.acquired is None else scene.acquired.isoformat(),
+        "stretch": asdict(stretch),
+        "model": card.name,
+        "model_sha256": card.sha256,
+        "model_gsd_m": card.gsd_m,
+        "scene_px_per_model_px": list(plan.scale_xy),
+        "temperature": card.calibration.temperature,
+        "threshold": rules.threshold,
+        "seed_threshold": rules.seed_threshold,
+        **outline,
+        "settings": settings.model_dump(mode="json"),
+        "tiles": asdict(scored),
+        "computed_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "uvsam_version": uvsam.__version__,
+        "versions": {name: importlib.metadata.version(name) for name in libraries},
+    }
