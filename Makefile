@@ -39,11 +39,12 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/installed
 	@rm -rf $(DEMO)
 	$(BIN)/uvsam simulate $(DEMO) --size-m 1200 --gsd 0.6 --periods 2012,2016,2020 --seed 7
-	$(BIN)/uvsam predict $(DEMO)/2020.tif --out $(DEMO)/villages.gpkg --preview $(DEMO)/villages.png
+	$(BIN)/uvsam predict $(DEMO)/city_2020.tif --out $(DEMO)/villages.gpkg --preview $(DEMO)/villages.png
 	@echo
 	@echo "Villages: $(CURDIR)/$(DEMO)/villages.gpkg (open it in QGIS)"
 	@echo "Picture:  $(CURDIR)/$(DEMO)/villages.png"
-	@echo "Truth:    $(CURDIR)/$(DEMO)/truth.gpkg"
+	@echo "Truth:    $(CURDIR)/$(DEMO)/truth.gpkg, to compare with:"
+	@echo "  $(BIN)/uvsam evaluate $(DEMO)/villages.gpkg $(DEMO)/truth.gpkg --truth-where 'period = 2020'"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
