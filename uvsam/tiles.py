@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from uvsam.errors import SettingsError
+from uvsam.raster.resample import model_size
 from uvsam.raster.window import Window
 
 BLOCK_PX = 16  # sizes of TIFF blocks are multiples of it
@@ -53,7 +54,7 @@ class TilePlan:
     @property
     def model_shape(self) -> tuple[int, int]:
         """(height, width) of the scene on the model grid."""
-        return _model_size(self.shape[0], self.scale_xy[1]), _model_size(self.shape[1], self.scale_xy[0])
+        return model_size(self.shape[0], self.scale_xy[1]), model_size(self.shape[1], self.scale_xy[0])
 
     def __len__(self) -> int:
         rows, cols = self.grid
@@ -73,7 +74,7 @@ class TilePlan:
 
     def _chip_start(self, axis: int, core_start: int) -> int:
         scale = self.scale_xy[1 - axis]
-        first = core_start if scale == 1.0 else math.floor((core_start + 0.5) / scale - 0.5)  # for bilinear scores
+        first = math.floor(min(core_start / scale, (core_start + 0.5) / scale - 0.5))  # what bilinear scores need
         start = (first - self.halo_px) // self.stride_px * self.stride_px
         last = _ceil(self.model_shape[axis], self.stride_px) - self.chip_px[axis]
         return max(0, min(start, last))
@@ -109,7 +110,7 @@ def plan_tiles(
 
 def _axis(size: int, scale: float, chip_px: int, halo_px: int, stride_px: int) -> tuple[int, int]:
     """(core, chip) along one axis, in scene and model pixels."""
-    padded = _ceil(_model_size(size, scale), stride_px)
+    padded = _ceil(model_size(size, scale), stride_px)
     if padded <= chip_px:  # one chip holds all
         return _ceil(size, BLOCK_PX), padded
     if scale == 1.0 and halo_px % stride_px == 0 and chip_px > 2 * halo_px:
@@ -118,10 +119,6 @@ def _axis(size: int, scale: float, chip_px: int, halo_px: int, stride_px: int) -
     if core < BLOCK_PX:
         raise SettingsError(f"chips of {chip_px} px are too small for a halo of {halo_px} px at this resolution")
     return core, chip_px
-
-
-def _model_size(size: int, scale: float) -> int:
-    return max(1, math.ceil(size / scale - 1e-6))
 
 
 def _ceil(value: int, step: int) -> int:

@@ -69,8 +69,9 @@ class SceneReader:
         """The pixels of a window of the model grid, antialiased.
 
         Model pixel (row i, column j) covers scene pixels [j*sx, (j+1)*sx) x [i*sy, (i+1)*sy). Invalid scene pixels
-        weigh nothing; a model pixel is valid when valid ones hold at least half of its weight. Its value does not
-        depend on the window it is read through. With a scale of exactly (1, 1) this is :meth:`read`.
+        weigh nothing, nor does what lies beyond the scene's border; a model pixel is valid when valid ones hold at
+        least half of the weight inside the scene. Its value does not depend on the window it is read through. With a
+        scale of exactly (1, 1) this is :meth:`read`.
 
         Args:
             window: on the model grid; may reach outside.
@@ -82,14 +83,15 @@ class SceneReader:
         scale_x, scale_y = scale_xy
         pixels = np.zeros((3, *window.shape), dtype=np.float32)
         valid = np.zeros(window.shape, dtype=bool)
-        cols = downsample_weights(window.col, window.width, scale_x)
-        left, right = source_range(window.col, window.width, scale_x)
-        strip = max(1, int(STRIP_PX / ((right - left) * max(scale_y, 1.0))))  # rows at a time: bounds the memory
+        height, width = self.scene.shape
+        cols = downsample_weights(window.col, window.width, scale_x, width)
+        left, right = source_range(window.col, window.width, scale_x, width)
+        strip = max(1, int(STRIP_PX / (max(right - left, 1) * max(scale_y, 1.0))))  # rows at a time: bounds the memory
         for top in range(0, window.height, strip):
             count = min(strip, window.height - top)
-            first, stop = source_range(window.row + top, count, scale_y)
+            first, stop = source_range(window.row + top, count, scale_y, height)
             source = Window(first, left, stop - first, right - left)
-            rows = downsample_weights(window.row + top, count, scale_y)
+            rows = downsample_weights(window.row + top, count, scale_y, height)
             part = slice(top, top + count)
             pixels[:, part], valid[part] = downsample(*self._read(source), rows, cols)
         return Chip(pixels, valid, geobox)

@@ -12,34 +12,44 @@ from scipy.sparse import csr_array
 from uvsam.raster.window import Window
 
 
-def source_range(start: int, count: int, scale: float) -> tuple[int, int]:
-    """First and one past the last scene pixel that model pixels [start, start + count) look at, along one axis."""
+def model_size(size: int, scale: float) -> int:
+    """Model pixels that cover ``size`` scene pixels, along one axis; the last may reach beyond them."""
+    return max(1, math.ceil(size / scale - 1e-6))
+
+
+def source_range(start: int, count: int, scale: float, size: int) -> tuple[int, int]:
+    """First and one past the last scene pixel, of ``size``, that model pixels [start, start + count) look at."""
     reach = max(1.0, scale)
-    first, last = (start + 0.5) * scale, (start + count - 0.5) * scale
-    return math.floor(first - reach - 0.5), math.ceil(last + reach + 0.5)
+    first = math.floor((start + 0.5) * scale - reach - 0.5)
+    stop = math.ceil((start + count - 0.5) * scale + reach + 0.5)
+    first = min(max(first, 0), size)
+    return first, max(first, min(stop, size))
 
 
-def downsample_weights(start: int, count: int, scale: float) -> csr_array:
+def downsample_weights(start: int, count: int, scale: float, size: int) -> csr_array:
     """Triangle filter of half width max(1, scale) scene pixels around each model pixel's centre, antialiased.
 
     Args:
         start: first model pixel.
         count: number of model pixels.
         scale: scene pixels per model pixel.
+        size: scene pixels there are.
 
     Returns:
-        Weights (count, stop - first), rows summing to 1, columns being scene pixels ``source_range(...)``.
+        Weights (count, stop - first); columns are scene pixels ``source_range(...)``. Rows sum to 1; those of model
+        pixels outside the scene are empty.
     """
-    first, stop = source_range(start, count, scale)
+    first, stop = source_range(start, count, scale, size)
     reach = max(1.0, scale)
-    centres = (np.arange(start, start + count) + 0.5) * scale
-    near = np.floor(centres).astype(np.int64)
-    columns = near[:, None] + np.arange(-math.ceil(reach) - 1, math.ceil(reach) + 2)
-    weights = np.maximum(0.0, 1.0 - np.abs(columns + 0.5 - centres[:, None]) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
+    targets = np.arange(start, start + count)[:, None]
+    centres = (targets + 0.5) * scale
+    columns = np.floor(centres).astype(np.int64) + np.arange(-math.ceil(reach) - 1, math.ceil(reach) + 2)
+    weights = np.maximum(0.0, 1.0 - np.abs(columns + 0.5 - centres) / reach)
+    weights *= (columns >= 0) & (columns < size) & (targets >= 0) & (targets < model_size(size, scale))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
     rows, places = np.nonzero(weights)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
-    return csr_array((weights[rows, places], columns[rows, places] - first, indptr), shape=(count, stop - first))
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    return csr_array((weights[rows, places], columns[rows, places] - first, ends), shape=(count, stop - first))
 
 
 def downsample(

@@ -72,7 +72,7 @@ class RasterWriter:
         window = RioWindow(col, row, array.shape[2], array.shape[1])
         try:
             self._dataset.write(array, window=window)
-        except (RasterioError, OSError) as error:
+        except (RasterioError, OSError, ValueError) as error:
             raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
     def __enter__(self) -> Self:

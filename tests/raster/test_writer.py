@@ -1,0 +1,78 @@
+"""Writing: a file has its name only when it is complete."""
+
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from uvsam.errors import OutputError
+from uvsam.raster.writer import RasterWriter, write_cog
+
+GEOBOX = GeoBox((300, 420), Affine(0.5, 0.1, 270000, 0.1, -0.5, 2106000), "EPSG:32643")
+
+
+def test_blocks_in_any_order_rebuild_the_raster(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
+    path = tmp_path / "scores.tif"
+    corners = [(row, col) for row in range(0, 300, 64) for col in range(0, 420, 96)]
+    with RasterWriter(path, GEOBOX, block_px=(64, 96), nodata=0, tags={"MODEL": "m"}) as writer:
+        for row, col in reversed(corners):
+            writer.write(pixels[row : row + 64, col : col + 96], row, col)
+        assert not path.exists()
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), pixels)
+        assert dataset.transform == GEOBOX.affine
+        assert dataset.crs == "EPSG:32643"
+        assert dataset.block_shapes == [(64, 96)]
+        assert dataset.tags()["MODEL"] == "m"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "scores.tif"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="cannot write"), RasterWriter(path, GEOBOX) as writer:
+        writer.write(np.ones((2, 10, 10), dtype=np.uint8), 0, 0)  # two bands where there is one
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        RasterWriter(tmp_path / "nowhere" / "scores.tif", GEOBOX)
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        write_cog(tmp_path / "a.tif", tmp_path / "nowhere" / "scores.tif")
+
+
+@pytest.mark.parametrize("limit", [1_000, 60_000, 110_000, 126_000])
+def test_a_full_disk_is_an_error_even_where_gdal_keeps_it_to_itself(tmp_path: Path, limit: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with (
+            pytest.raises(OutputError, match=r"cannot write .*scores\.tif"),
+            RasterWriter(tmp_path / "scores.tif", GEOBOX, block_px=(256, 256)) as writer,
+        ):
+            writer.write(pixels, 0, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cog_has_the_same_pixels(tmp_path: Path) -> None:
+    geobox = GeoBox((1300, 1100), Affine(0.5, 0, 270000, 0, -0.5, 2106000), "EPSG:32643")
+    pixels = np.random.default_rng(0).integers(0, 256, geobox.shape, dtype=np.uint8)
+    with RasterWriter(tmp_path / "a.tif", geobox, nodata=0) as writer:
+        writer.write(pixels, 0, 0)
+    write_cog(tmp_path / "a.tif", tmp_path / "cog.tif")
+    with rasterio.open(tmp_path / "cog.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), pixels)
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1)
+        assert dataset.nodata == 0
+    assert len(list(tmp_path.iterdir())) == 2
