@@ -20,15 +20,13 @@ def command(
 
     Writes one GeoTIFF for each period and truth.gpkg: the villages of each period, and what happened to them.
     """
-    from rich.console import Console
-
+    from uvsam.cli.console import progress_display
     from uvsam.workflows.simulate import run_simulate
 
-    console = Console(stderr=True)
-    with console.status("laying out the city") as status:
+    with progress_display() as progress:
         written = run_simulate(
             out_dir, size_m=size_m, gsd_m=gsd_m, periods=periods, seed=seed, crs=crs, overwrite=overwrite,
-            progress=lambda stage, done, total: status.update(f"{stage}  {done}/{total}"),
+            progress=progress,
         )  # fmt: skip
     for path in written:
         click.echo(path)

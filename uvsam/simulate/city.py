@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import pyproj
+import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress, silent
@@ -114,41 +116,56 @@ def _write_image(
             progress(f"draw {path.name}", done, len(chunks))
 
 
-def truth_frames(city: City, frame: Frame, transform: Affine, crs: str) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+def truth_frames(city: City, frame: Frame, geobox: GeoBox) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
     """(villages, events) of all periods, as ``simulate_city`` writes them."""
-    villages, outlines, events = [], [], []
+    villages: list[tuple[object, ...]] = []
+    outlines: list[shapely.Geometry] = []
+    events: list[tuple[object, ...]] = []
     for period, (year, look) in enumerate(zip(city.years, city.looks, strict=True)):
-        when = {"period": year, "acquired": look.acquired.isoformat()}
-        for event, outline in truth_polygons(city, frame, period, transform):
-            previous = ",".join(map(str, event.related))
-            villages.append({**when, "village_id": event.village_id, "event": event.event, "previous_ids": previous,
-                             "area_m2": float(outline.area)})  # fmt: skip
+        when = year, np.datetime64(look.acquired)
+        for event, outline in truth_polygons(city, frame, period, geobox.affine):
+            villages.append((*when, event.village_id, event.event, _text(event.related), float(outline.area)))
             outlines.append(outline)
         for site in city.sites:
             for event in site_events(site, period):
-                related = ",".join(map(str, event.related))
-                events.append({**when, "village_id": event.village_id, "event": event.event, "related_ids": related})
-    columns = ["period", "acquired", "village_id", "event", "previous_ids", "area_m2"]
-    frame_villages = gpd.GeoDataFrame(pd.DataFrame(villages, columns=columns), geometry=outlines, crs=crs)
-    frame_events = pd.DataFrame(events, columns=["period", "acquired", "village_id", "event", "related_ids"])
-    return _typed(frame_villages), _typed(frame_events)
+                events.append((*when, event.village_id, event.event, _text(event.related)))
+    start = ["period", "acquired", "village_id", "event"]
+    table = pd.DataFrame(villages, columns=[*start, "previous_ids", "area_m2"])
+    return (
+        gpd.GeoDataFrame(table, geometry=outlines, crs=geobox.crs.to_wkt()),
+        pd.DataFrame(events, columns=[*start, "related_ids"]),
+    )
 
 
-def _typed(table):  # type: ignore[no-untyped-def]
-    table["period"] = table["period"].astype(np.int32)
-    table["village_id"] = table["village_id"].astype(np.int32)
-    table["acquired"] = pd.to_datetime(table["acquired"]).dt.date
-    return table
+def _text(ids: tuple[int, ...]) -> str:
+    return ",".join(map(str, ids))
+
+
+_FIELDS = {
+    "period": "int32", "acquired": "datetime64[D]", "village_id": "int32", "event": "object",
+    "previous_ids": "object", "related_ids": "object", "area_m2": "float64",
+}  # fmt: skip
 
 
 def _write_truth(city: City, frame: Frame, geobox: GeoBox, path: Path) -> None:
-    villages, events = truth_frames(city, frame, geobox.affine, str(geobox.crs))
+    villages, events = truth_frames(city, frame, geobox)
     part = temporary_name(path)
+    crs = villages.crs.to_wkt()
+    outlines = shapely.to_wkb(villages.geometry.map(_multi).to_numpy())
     try:
-        pyogrio.write_dataframe(villages, part, layer="villages", driver="GPKG", geometry_type="MultiPolygon", promote_to_multi=True)
-        pyogrio.write_dataframe(events, part, layer="events", driver="GPKG", append=True)
+        for layer, table, geometry in (("villages", villages, outlines), ("events", events, None)):
+            names = [name for name in table.columns if name != "geometry"]
+            fields = [table[name].to_numpy().astype(_FIELDS[name]) for name in names]
+            spatial = {"geometry_type": "MultiPolygon", "crs": crs} if geometry is not None else {}
+            pyogrio.raw.write(
+                part, geometry, fields, names, layer=layer, driver="GPKG", append=layer != "villages", **spatial
+            )
         os.replace(part, path)
-    except (pyogrio.errors.DataSourceError, OSError) as error:
+    except (DataSourceError, DataLayerError, OSError) as error:
         raise OutputError(f"cannot write {path}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _multi(outline: shapely.Geometry) -> shapely.MultiPolygon:
+    return outline if isinstance(outline, shapely.MultiPolygon) else shapely.MultiPolygon([outline])

@@ -15,12 +15,12 @@ from uvsam.simulate.villages import Houses, Site
 # Roofs: grey and mauve sheets with rust and tarpaulins; concrete and blue sheet around yards; tiles.
 _ROOFS = (
     palette(
-        (46, 146, 139, 142), (20, 132, 124, 122), (12, 160, 154, 152), (5, 152, 118, 100), (5, 236, 236, 236),
-        (4, 158, 176, 200), (5, 102, 97, 98), (2, 170, 110, 88), (1, 86, 122, 186),
+        (56, 148, 140, 142), (20, 138, 129, 126), (12, 160, 153, 152), (3, 148, 120, 104), (5, 236, 236, 236),
+        (4, 158, 172, 192), (4, 112, 105, 104), (1, 164, 112, 92), (0.6, 96, 126, 180),
     ),
     palette(
-        (44, 122, 126, 124), (16, 138, 140, 134), (9, 146, 162, 170), (6, 92, 122, 184), (7, 158, 106, 90),
-        (8, 184, 178, 158), (9, 88, 92, 92), (3, 222, 224, 224),
+        (44, 124, 129, 128), (18, 140, 144, 140), (13, 144, 162, 170), (5, 98, 126, 180), (4, 154, 108, 94),
+        (8, 182, 177, 158), (8, 92, 97, 98), (1.5, 222, 224, 224),
     ),
     palette(
         (26, 150, 112, 94), (18, 132, 98, 84), (24, 138, 130, 124), (12, 168, 138, 116), (6, 116, 92, 82),
@@ -42,13 +42,13 @@ class HouseLook:
 def furnish(site: Site, houses: Houses) -> HouseLook:
     """Roofs of a site's houses, the same in every period."""
     key = houses.key
-    spread = (0.11, 0.15, 0.13)[site.style]
-    colour = colours(_ROOFS[site.style], key, 10, spread) * np.float32(draw(site.key, 50, 0.9, 1.1))
+    spread = (0.075, 0.16, 0.12)[site.style]
+    colour = colours(_ROOFS[site.style], key, 10, spread) * np.float32(draw(site.key, 50, 0.92, 1.1))
     size = np.minimum(houses.rect[2] - houses.rect[0], houses.rect[3] - houses.rect[1])
-    low, high = ((2.6, 4.4), (3.0, 8.0), (3.0, 6.0))[site.style]
-    height = low + (high - low) * unit(key, 11) ** np.float32(1.6)
-    yard = unit(key, 12) < (0.035, 0.16, 0.06)[site.style]
-    height = np.where(yard | (size < 1.6), np.float32(0), height).astype(np.float32)
+    low, high = ((2.4, 4.0), (2.8, 11.0), (2.8, 6.0))[site.style]
+    height = low + (high - low) * unit(key, 11) ** np.float32(2.0)
+    yard = unit(key, 12) < (0.03, 0.2, 0.06)[site.style]
+    height = np.where(yard | (size < 1.4), np.float32(0), height).astype(np.float32)
     colour = np.where(height > 0, colour, np.array([[112.0], [103.0], [94.0]], np.float32))
     ridge = np.where(unit(key, 13) < (0.3, 0.35, 0.6)[site.style], unit(key, 14) - np.float32(0.5), np.float32(0))
     tree = yard & (unit(key, 15) < 0.35)
@@ -56,29 +56,47 @@ def furnish(site: Site, houses: Houses) -> HouseLook:
 
 
 def paint_houses(
-    s: Floats, t: Floats, plot: NDArray[np.intp], fine: Floats, rough: Floats, houses: Houses, table: HouseLook, look: Look
-) -> tuple[Floats, Floats]:
-    """(rgb (3, n), height (n,)) of village pixels."""
+    s: Floats, t: Floats, plot: NDArray[np.intp], alley: Floats, fine: Floats, rough: Floats, houses: Houses,
+    table: HouseLook, look: Look,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """(rgb (3, n), height (n,)) of village pixels; ``alley`` is metres from the middle of the nearest alley."""
     rect = houses.rect
     ds0, ds1 = s - rect[0][plot], rect[2][plot] - s
     dt0, dt1 = t - rect[1][plot], rect[3][plot] - t
     rim = np.minimum(np.minimum(ds0, ds1), np.minimum(dt0, dt1))
-    lane = np.stack([(1 + np.float32(0.1) * fine + np.float32(0.04) * rough) * np.float32(c) for c in (98, 90, 83)])
+    np.minimum(rim, alley - np.float32(1.5), out=rim)
     roof = rim > 0
     ridge = table.ridge[plot]
     slope = np.where(np.abs(ridge) < 0.25, ds0 - ds1, dt0 - dt1)
-    wear = 1 + np.float32(0.045) * fine + np.float32(0.02) * rough
-    wear += np.where(slope > 0, np.float32(0.2), np.float32(-0.2)) * ridge
-    wear *= np.where(rim < 0.3, np.float32(0.74), np.float32(1.0))
-    rgb = np.where(roof, table.colour[:, plot] * wear, lane)
+    wear = 1 + np.float32(0.04) * fine + np.float32(0.035) * rough
+    wear += np.where(slope > 0, np.float32(0.16), np.float32(-0.16)) * ridge
+    wear *= np.where(rim < 0.3, np.float32(0.72), np.float32(1.0))
+    wear *= np.where(fine > 2.1, np.float32(1.25), np.where(fine < -2.0, np.float32(0.74), np.float32(1.0)))
+    rgb = np.where(roof, table.colour[:, plot] * wear, rough_ground(fine, rough))
     height = np.where(roof, table.height[plot], _ZERO)
-    clutter = (fine > 2.0) & (height > 0)
-    rgb *= np.where(clutter, np.float32(1.22), np.float32(1))
-    rgb *= np.where((fine < -2.0) & (height > 0), np.float32(0.76), np.float32(1))
-    crown = table.tree[plot] & (np.maximum(np.abs(ds0 - ds1), np.abs(dt0 - dt1)) < 5.5)
-    light = 1 + np.float32(0.15) * fine
-    rgb = np.where(crown, np.stack([light * np.float32(c) for c in look.tree]), rgb)
+    across, down = (ds0 - ds1) * np.float32(0.5), (dt0 - dt1) * np.float32(0.5)
+    crown = table.tree[plot] & (across * across + down * down < 8 + 2 * fine)
+    rgb = np.where(crown, _leaves(look, fine), rgb)
     return rgb, np.where(crown, np.float32(5), height)
+
+
+def rough_ground(fine: Floats, rough: Floats) -> Floats:
+    """Trodden earth and paving with things lying about, (3, n)."""
+    shade = 1 + np.float32(0.1) * fine + np.float32(0.05) * rough
+    shade = np.where(fine > 1.7, np.float32(1.6), shade)
+    return np.stack([shade * np.float32(c) for c in (104, 96, 89)])
+
+
+def _leaves(look: Look, fine: Floats) -> Floats:
+    light = 1 + np.float32(0.15) * fine
+    return np.stack([light * np.float32(c) for c in look.tree])
+
+
+def paint_fringe(fine: Floats, rough: Floats, look: Look) -> tuple[Floats, Floats]:
+    """(rgb (3, n), height (n,)) of the strip between the last houses and the city: earth, rubbish, bushes."""
+    rgb = rough_ground(fine, rough) * np.array([[1.28], [1.26], [1.22]], np.float32)
+    bush = rough > 0.9
+    return np.where(bush, _leaves(look, fine), rgb), np.where(bush, np.float32(3), _ZERO)
 
 
 _ZERO = np.float32(0)

@@ -57,11 +57,11 @@ def make_look(year: int, index: int, seed: int) -> Look:
     azimuth = np.radians(draw(key, 2, 105, 175))
     elevation = np.radians(draw(key, 3, 44, 62) - 6 * dry)
     look_at = draw(key, 4, 0, 2 * np.pi)
-    haze, balance, bright = draw(key, 5, 4, 44), draw(key, 6, -0.06, 0.06), draw(key, 7, 0.86, 1.14)
+    haze, balance, bright = draw(key, 5, 4, 44), draw(key, 6, -0.06, 0.06), draw(key, 7, 0.84, 1.28)
     return Look(
         acquired=date(year, month, 1 + derive(key, 8) % 28),
-        tree=_blend((40, 60, 36), (72, 70, 52), dry * draw(key, 9, 0.1, 0.9)),
-        grass=_blend((84, 108, 62), (138, 124, 92), dry * draw(key, 10, 0.2, 1.0)),
+        tree=_blend((44, 58, 43), (74, 71, 58), dry * draw(key, 9, 0.1, 0.9)),
+        grass=_blend((92, 105, 74), (138, 126, 100), dry * draw(key, 10, 0.2, 1.0)),
         water=_blend((40, 66, 62), (92, 102, 88), draw(key, 11)),
         ripe=dry * draw(key, 12, 0.4, 1.0),
         sun=(float(np.sin(azimuth)), float(-np.cos(azimuth))),
@@ -71,7 +71,7 @@ def make_look(year: int, index: int, seed: int) -> Look:
         gain=(bright * (1 + balance), bright, bright * (1 - 1.3 * balance)),
         veil=(haze * 0.86, haze, haze * draw(key, 14, 1.0, 1.22)),
         gamma=draw(key, 15, 0.82, 1.12),
-        saturation=draw(key, 16, 0.75, 1.15),
+        saturation=draw(key, 16, 0.6, 1.05),
         blur_m=draw(key, 17, 0.36, 0.56),
         sharpen=draw(key, 18, 0.0, 0.55),
         noise=draw(key, 19, 1.2, 3.4),

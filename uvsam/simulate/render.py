@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvsam.raster.window import Window
-from uvsam.simulate.fabric import HouseLook, furnish, paint_around, paint_houses
+from uvsam.simulate.fabric import HouseLook, furnish, paint_around, paint_fringe, paint_houses
 from uvsam.simulate.formal import PAINTERS
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.hashing import Floats, derive
@@ -17,7 +17,7 @@ from uvsam.simulate.looks import Look, Textures, make_look, make_textures
 from uvsam.simulate.patch import Patch
 from uvsam.simulate.sensor import expose, reach_px, shadows_and_walls
 from uvsam.simulate.streets import paint_line, paint_streets
-from uvsam.simulate.villages import Houses, Site, bend, build_houses, level, place_sites
+from uvsam.simulate.villages import Houses, Site, alleys, bend, build_houses, level, place_sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +44,15 @@ def build_city(size_m: float, years: tuple[int, ...], seed: int) -> City:
 
 @dataclass(frozen=True, eq=False)
 class Quarter:
-    """A site made ready for drawing: its bent frame, its houses, and the largest outline over the periods."""
+    """A site made ready for drawing: its bent frame, its houses and alleys,
+    the outline in each period and the largest over all of them."""
 
     s: Lattice
     t: Lattice
     houses: Houses
     look: HouseLook
+    alleys: Lattice
+    levels: tuple[Lattice, ...]
     envelope: Lattice
 
 
@@ -58,11 +61,11 @@ def quarter(city: City, index: int) -> Quarter:
     """The ``index``-th site of a city, ready for drawing; kept for the windows that follow."""
     site = city.sites[index]
     houses = build_houses(city.ground, site)
-    levels = [level(city.ground, site, state) for state in set(site.states)]
+    levels = tuple(level(city.ground, site, state) for state in site.states)
     lowest = np.minimum.reduce([each.values for each in levels])
     s, t = bend(site)
     envelope = Lattice(levels[0].x0, levels[0].y0, levels[0].step, lowest)
-    return Quarter(s, t, houses, furnish(site, houses), envelope)
+    return Quarter(s, t, houses, furnish(site, houses), alleys(site), levels, envelope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,17 +199,24 @@ def _paint_site(canvas: _Canvas, city: City, index: int, period: int, look: Look
     fine, rough = canvas.fine[part][mask], canvas.rough[part][mask]
     plot = ready.houses.plot(s, t)
     village = ready.houses.member[period][plot] > 0
-    land = ~village & (near < 6)
-    if land.any():
-        e = np.float32(site.extent)
-        patch = _patch(s[land] + e, t[land] + e, 2 * site.extent, 2 * site.extent, fine[land], rough[land], look,
-                       derive(site.key, 60))  # fmt: skip
-        paint_around(patch, site, period)
+    edge = ready.levels[period].at(s, t)
+    for painter, land in (("fringe", ~village & (edge < 7)), ("around", ~village & (edge >= 7) & (near < 4))):
+        if not land.any():
+            continue
+        if painter == "fringe":
+            rgb, height = paint_fringe(fine[land], rough[land], look)
+        else:
+            e = np.float32(site.extent)
+            patch = _patch(s[land] + e, t[land] + e, 2 * site.extent, 2 * site.extent, fine[land], rough[land], look,
+                           derive(site.key, 60))  # fmt: skip
+            paint_around(patch, site, period)
+            rgb, height = patch.rgb, patch.height
         where = mask.copy()
         where[mask] = land
-        canvas.store(part, where, patch.rgb, patch.height)
-    rgb, height = paint_houses(s[village], t[village], plot[village], fine[village], rough[village], ready.houses,
-                               ready.look, look)  # fmt: skip
+        canvas.store(part, where, rgb, height)
+    s, t = s[village], t[village]
+    rgb, height = paint_houses(s, t, plot[village], np.abs(ready.alleys.at(s, t)), fine[village], rough[village],
+                               ready.houses, ready.look, look)  # fmt: skip
     mask[mask] = village
     canvas.store(part, mask, rgb, height)
 

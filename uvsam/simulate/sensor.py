@@ -109,8 +109,7 @@ def expose(
         plane *= factor
         soft = _blur(plane, sigma)
         if look.sharpen:
-            centre = plane[BLUR_PX:-BLUR_PX, BLUR_PX:-BLUR_PX]
-            soft += np.float32(look.sharpen) * (soft - _blur(plane, 2.2 * sigma)) + np.float32(0) * centre
+            soft += np.float32(look.sharpen) * (soft - _blur(plane, 2.2 * sigma))
         index = np.clip(soft * np.float32(4), 0, len(tones[band]) - 1).astype(np.intp)
         value = tones[band][index]
         shift = look.key % 400 + 31 * band

@@ -69,9 +69,9 @@ def bend(site: Site) -> tuple[Lattice, Lattice]:
     """The bent frame (s, t) of a site as lattices over the ground."""
     x, y = Lattice.nodes(-site.reach - 16, site.reach + 16, 8.0)
     cos, sin = np.cos(site.angle), np.sin(site.angle)
-    amount = 0.55 if site.style == 1 else 1.0
-    ws = 7 * noise(x, y, 190, derive(site.key, 1)) + 2.5 * noise(x, y, 60, derive(site.key, 2))
-    wt = 7 * noise(x, y, 190, derive(site.key, 3)) + 2.5 * noise(x, y, 60, derive(site.key, 4))
+    amount = (1.0, 0.35, 0.8)[site.style]
+    ws = 17 * noise(x, y, 170, derive(site.key, 1)) + 4.5 * noise(x, y, 55, derive(site.key, 2))
+    wt = 17 * noise(x, y, 170, derive(site.key, 3)) + 4.5 * noise(x, y, 55, derive(site.key, 4))
     low = -site.reach - 16
     s = (cos * x + sin * y + amount * ws).astype(np.float32)
     t = (-sin * x + cos * y + amount * wt).astype(np.float32)
@@ -132,6 +132,14 @@ def _blocked(ground: Ground, site: Site) -> Doubles:
         side = np.sign(line.across.at(site.x, site.y))
         past = np.maximum(past, line.half_width + 2 * CLEAR_M - across * side)
     return past
+
+
+def alleys(site: Site) -> Lattice:
+    """Winding ways wide enough for a cart, over the bent frame: about metres from their middle, signed."""
+    s, t = Lattice.nodes(-site.extent, site.extent, 8.0)
+    winding = 75 * noise(s, t, 150, derive(site.key, 45)) + 9 * noise(s, t, 45, derive(site.key, 46))
+    slope = np.maximum(np.hypot(*np.gradient(winding, 8.0)), 0.3)
+    return Lattice(-site.extent, -site.extent, 8.0, (winding / slope).astype(np.float32))
 
 
 def part_side(site: Site, s: Floats, t: Floats) -> NDArray[np.bool_]:
@@ -287,16 +295,16 @@ class Houses:
         return node
 
 
-_STYLES = (  # (top cell s, t), plot size at which splitting stops, depth, widest lane
-    ((27.0, 19.0), 6.6, 4, 2.0),
-    ((34.0, 17.0), 10.5, 4, 2.6),
-    ((24.0, 20.0), 8.0, 4, 2.0),
+_STYLES = (  # (top cell s, t), plot size at which splitting stops, depth, widest lane, length of a plot over its width
+    ((46.0, 31.0), 6.2, 6, 1.4, 1.3),
+    ((66.0, 34.0), 13.5, 6, 3.0, 1.7),
+    ((40.0, 28.0), 7.6, 6, 1.6, 1.1),
 )
 
 
 def build_houses(ground: Ground, site: Site) -> Houses:
     """Divide a site's frame into plots and find which of them are village in each period."""
-    pitch, target, depth, lane = _STYLES[site.style]
+    pitch, target, depth, lane, long = _STYLES[site.style]
     rows, cols = (int(2 * site.extent / p) + 3 for p in (pitch[1], pitch[0]))
     origin = -site.extent
     j, i = np.meshgrid(np.arange(cols), np.arange(rows))
@@ -311,12 +319,14 @@ def build_houses(ground: Ground, site: Site) -> Houses:
     for step in range(depth):
         size_s, size_t = rect[2] - rect[0], rect[3] - rect[1]
         longest = np.maximum(size_s, size_t)
-        divide = longest > target * (0.75 + 0.85 * unit(key, 1))
-        along_s = size_s * (0.8 + 0.4 * unit(key, 2)) > size_t
-        share = 0.36 + 0.28 * unit(key, 3)
+        divide = longest > target * (0.65 + 1.35 * unit(key, 1) ** 2)
+        along_s = size_s * (0.7 + 0.6 * unit(key, 2)) > size_t * long
+        share = 0.32 + 0.36 * unit(key, 3)
         at_s = np.where(divide & along_s, rect[0] + share * size_s, np.inf).astype(np.float32)
         at_t = np.where(divide & ~along_s, rect[1] + share * size_t, np.inf).astype(np.float32)
-        gap = np.float32(lane * (0.3, 0.16, 0.1, 0.06)[step]) * (unit(key, 4) > (0.25, 0.4, 0.5, 0.5)[step])
+        # Walls touch more often the further down the division: lanes, passages, party walls.
+        wide = np.float32(lane * max(0.38 * 0.62**step, 0.06))
+        gap = wide * np.maximum(unit(key, 4) * 1.5 - np.float32(0.2 + 0.07 * step), 0)
         first, second = rect.copy(), rect.copy()
         first[2], first[3] = np.minimum(rect[2], at_s - gap), np.minimum(rect[3], at_t - gap)
         second[0] = np.where(np.isfinite(at_s), at_s + gap, rect[0])
