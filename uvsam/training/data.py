@@ -1,8 +1,8 @@
 """Training data from rasters and polygons of any place, through torchgeo.
 
-A sample is read at the ground resolution it shall have (so scale augmentation is antialiased by the warper) on the images'
-CRS. Images and their validity come from the same :class:`~uvsam.raster.scene.Scene` rules as in prediction: bands by colour
-interpretation, one stretch per file.
+A sample is read at the ground resolution it shall have (so scale augmentation is antialiased by the warper) on the
+CRS of the images. Images and their validity follow the rules of :class:`~uvsam.raster.scene.Scene`, as in prediction:
+bands by colour interpretation, one stretch per file.
 """
 
 import functools

@@ -34,7 +34,7 @@ class LabelLoss(nn.Module):
         labelled = rows > 0
         count = labelled.sum().clamp(min=1)
         # log(sum(q * p)) with p = softmax, kept in the log domain; rows of zeros do not exist
-        log_q = torch.log(self.likelihood.clamp(min=1e-6))[rows.long()].movedim(-1, 1)
+        log_q = torch.log(self.likelihood.clamp(min=1e-20))[rows.long()].movedim(-1, 1)
         log_seen = torch.logsumexp(logits + log_q, dim=1) - torch.logsumexp(logits, dim=1)
         cross_entropy = -(log_seen * labelled).sum() / count
         return cross_entropy + self.dice_weight * self._dice(logits, rows)

@@ -1,5 +1,6 @@
 """The training loop of the specialist as a Lightning module."""
 
+import math
 from typing import Any
 
 import lightning as L
@@ -79,7 +80,14 @@ class SpecialistModule(L.LightningModule):
             [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=self.config.learning_rate,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.config.learning_rate, total_steps=self.config.steps, pct_start=0.15, final_div_factor=1e2
-        )
+        # a function of the step alone, so that a stopped run can go on with another number of steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up over 15 % of the steps, then a cosine to 1 % of the learning rate."""
+        warm = max(1, round(0.15 * self.config.steps))
+        if step < warm:
+            return (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, self.config.steps - warm))
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2

@@ -1,11 +1,11 @@
 """Where samples are taken: sources by weight, villages and open ground by share, and blocks kept out for validation."""
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class LabelledSource:
 
 def query_at(left: float, bottom: float, columns: int, lines: int, step: tuple[float, float]) -> Any:
     """A torchgeo query of ``columns`` x ``lines`` pixels of size ``step`` from a lower left corner, at any time."""
-    always = slice(datetime.datetime.min, datetime.datetime.max)
+    always = slice(pd.Timestamp.min, pd.Timestamp.max)
     return (
         slice(left, left + columns * step[0], step[0]),
         slice(bottom, bottom + lines * step[1], step[1]),

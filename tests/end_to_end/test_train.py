@@ -1,0 +1,60 @@
+"""Training on the user's own labels through the command line: from polygons to a model that predict takes."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from uvsam.catalog import load_card, verified_weights
+from uvsam.cli.main import run
+
+
+@pytest.fixture
+def training(city: Path, tmp_path: Path) -> Path:
+    """A training file of a few steps on the simulated city, labels as polygons."""
+    truth = gpd.read_file(city / "truth.gpkg", layer="villages")
+    truth[truth["period"] == 2020].to_file(tmp_path / "labels.gpkg")
+    fields = {
+        "name": "mine",
+        "output": str(tmp_path / "run"),
+        "network": {"arch": "fcn", "encoder": "tf_efficientnet_lite0", "decoder_channels": 16},
+        "sources": [{"name": "c", "images": str(city / "city_2020.tif"), "labels": str(tmp_path / "labels.gpkg")}],
+        "crop_px": 128, "steps": 4, "steps_per_epoch": 2, "batch": 2, "precision": "32",
+        "validation": {"share": 0.2, "block_m": 150, "samples": 2},
+    }  # fmt: skip
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(fields))
+    return path
+
+
+def test_a_model_trained_on_polygons_is_one_that_predict_takes(
+    training: Path, city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "specialist", str(training)]) == 0
+    path = tmp_path / "run" / "mine.yaml"
+    assert str(path) in capsys.readouterr().out
+    card = load_card(path)
+    assert card.made_by
+    weights = load_file(verified_weights(path))
+    assert {tensor.dtype for tensor in weights.values()} <= {torch.float16, torch.int64}
+    out = tmp_path / "villages.gpkg"
+    assert run(["predict", str(city / "city_2020.tif"), "--model", str(path), "--out", str(out)]) == 0
+    assert len(gpd.read_file(out, layer="coverage")) == 1
+
+
+def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path) -> None:
+    assert run(["train", "specialist", str(training), "--output", str(tmp_path / "whole")]) == 0
+    assert run(["train", "specialist", str(training), "--steps", "2", "--output", str(tmp_path / "parts")]) == 0
+    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
+    assert checkpoint["global_step"] == 2
+    assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
+    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
+    assert checkpoint["global_step"] == 4
+
+
+def test_a_missing_training_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "specialist", "nowhere.yaml"]) == 1
+    assert "nowhere.yaml" in capsys.readouterr().err
