@@ -81,6 +81,7 @@ class ModelCard(Strict):
         seconds_per_mpx: measured seconds of one CPU core per million model pixels.
         weights: file name beside the card.
         sha256: of that file.
+        reliability: per tenth of the score: share of the pixels, mean score, share that is village (reliability diagram).
     """
 
     name: str
@@ -103,6 +104,7 @@ class ModelCard(Strict):
     trained_on: tuple[str, ...] = ()
     made_by: str = ""
     quality: tuple[Quality, ...] = ()
+    reliability: tuple[tuple[float, float, float], ...] = ()
     limits: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -100,7 +100,13 @@ def _trainer(config: SpecialistTraining, progress: Progress, *, validates: bool)
         log_every_n_steps=20,
         logger=CSVLogger(config.output, name=None, version=""),
         callbacks=[
-            ModelCheckpoint(config.output, filename="last", enable_version_counter=False, every_n_epochs=1),
+            ModelCheckpoint(
+                config.output,
+                filename="last",
+                enable_version_counter=False,
+                every_n_epochs=1,
+                save_on_train_epoch_end=True,
+            ),
             _Report(progress),
         ],
         enable_progress_bar=False,
