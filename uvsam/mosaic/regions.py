@@ -15,6 +15,8 @@ from uvsam.mosaic.morphology import close_mask, disc_half_widths
 from uvsam.mosaic.scores import LEVELS, Strip, lowest_level, raster_shape, read_strips, strip_rows
 from uvsam.progress import Progress, silent
 
+_BLOCK_PX = 1_000_000
+
 
 @dataclass(frozen=True)
 class RegionRules:
@@ -134,7 +136,7 @@ def region_strips(regions: Regions) -> Iterator[tuple[int, NDArray[np.int32]]]:
             labels, count = _label(strip, regions.rules, regions.gsd_m)
             table = np.zeros(count + 1, np.int32)
             table[kept] = ids
-            yield strip.row, table[labels]
+            yield strip.row, table.take(labels, mode="clip")
 
 
 def _halo_px(rules: RegionRules, gsd_m: tuple[float, float]) -> int:
@@ -150,6 +152,8 @@ def _label(strip: Strip, rules: RegionRules, gsd_m: tuple[float, float]) -> tupl
     mask = mask[strip.core]
     if not mask.any():
         return np.zeros(mask.shape, np.int32), 0
+    if mask.all():
+        return np.ones(mask.shape, np.int32), 1
     labels = np.empty(mask.shape, np.int32)
     return labels, int(ndimage.label(mask, output=labels))
 
@@ -165,24 +169,28 @@ class _Part:
 
 
 def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
-    values = strip.values[strip.core]
-    inside = labels > 0
-    where, levels = labels[inside], values[inside]
+    pixels, level_sum = np.zeros((2, count + 1), np.int64)
     max_level = np.zeros(count + 1, np.uint8)
-    np.maximum.at(max_level, where, levels)
     on_edge = np.zeros(count + 1, np.bool_)
-    on_edge[labels[:, [0, -1]]] = True
-    on_edge[labels[:, 1:][values[:, :-1] == 0]] = True
-    on_edge[labels[:, :-1][values[:, 1:] == 0]] = True
-    for shift in (-1, 1):  # rows outside the scene read 0: its upper and lower border
-        beyond = strip.values[strip.core.start + shift : strip.core.stop + shift]
-        on_edge[labels[beyond == 0]] = True
-    return _Part(
-        pixels=np.bincount(where, minlength=count + 1),
-        level_sum=np.bincount(where, levels, minlength=count + 1).astype(np.int64),
-        max_level=max_level,
-        on_edge=on_edge,
-    )
+    # In blocks of rows: the counting below takes 17 bytes per pixel.
+    step = max(1, _BLOCK_PX // labels.shape[1])
+    for start in range(0, len(labels), step):
+        block = labels[start : start + step]
+        first = strip.core.start + start
+        around = strip.values[first - 1 : first + len(block) + 1]
+        inside = block > 0
+        where, levels = block[inside], around[1:-1][inside]
+        pixels += np.bincount(where, minlength=count + 1)
+        level_sum += np.bincount(where, levels, minlength=count + 1).astype(np.int64)
+        np.maximum.at(max_level, where, levels)
+
+        on_edge[block[:, [0, -1]]] = True
+        unseen = around == 0  # also the rows outside the scene
+        if unseen.any():
+            on_edge[block[unseen[:-2] | unseen[2:]]] = True
+            on_edge[block[:, 1:][unseen[1:-1, :-1]]] = True
+            on_edge[block[:, :-1][unseen[1:-1, 1:]]] = True
+    return _Part(pixels, level_sum, max_level, on_edge)
 
 
 class _Parts:

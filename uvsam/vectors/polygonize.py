@@ -4,7 +4,7 @@ The polygons are traced from their corners: every corner of a region has one nei
 column, so sorting the corners both ways links them into rings. Strips only add corners, nothing has to be merged.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -17,7 +17,8 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 Ints = NDArray[np.int32]
 Geometries = NDArray[np.object_]
 
-CHUNK_CORNERS = 4_000_000
+CHUNK_CORNERS = 1_000_000
+BLOCK_PX = 1_000_000
 
 
 class _Corners(NamedTuple):
@@ -71,7 +72,7 @@ def _corners(strips: Iterable[tuple[int, Ints]]) -> _Corners:
     found = [_Corners(*np.zeros((3, 0), np.int32))]
     above: Ints | None = None
     next_row = 0
-    for row, labels in strips:
+    for row, labels in _blocks(strips):
         if above is not None and row != next_row:
             found.append(_strip_corners(np.stack([above, np.zeros_like(above)]), next_row))
             above = None
@@ -82,6 +83,14 @@ def _corners(strips: Iterable[tuple[int, Ints]]) -> _Corners:
     if above is not None:
         found.append(_strip_corners(np.stack([above, np.zeros_like(above)]), next_row))
     return _Corners(*(np.concatenate(field) for field in zip(*found, strict=True)))
+
+
+def _blocks(strips: Iterable[tuple[int, Ints]]) -> Iterator[tuple[int, Ints]]:
+    """Strips cut into blocks of rows whose tables of neighbours fit into the processor's cache."""
+    for row, labels in strips:
+        step = max(1, BLOCK_PX // labels.shape[1])
+        for start in range(0, len(labels), step):
+            yield row + start, labels[start : start + step]
 
 
 def _strip_corners(labels: Ints, row: int) -> _Corners:
