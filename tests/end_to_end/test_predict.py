@@ -197,7 +197,9 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     files["text"].write_text("not a picture")
     files["truncated"].write_bytes(image.read_bytes()[:100_000])
     variant(image, files["bare"], lambda p: p, crs=None, transform=Affine.identity())
-    variant(image, files["coarse"], lambda p: p[:, :50, :50], transform=Affine.translation(5e5, 4e6) * Affine.scale(10, -10))
+    variant(
+        image, files["coarse"], lambda p: p[:, :50, :50], transform=Affine.translation(5e5, 4e6) * Affine.scale(10, -10)
+    )
     variant(image, files["one_band"], lambda p: p[:1], photometric="minisblack")
     variant(image, files["empty"], lambda p: p * 0, nodata=0)
     before = set(tmp_path.iterdir())

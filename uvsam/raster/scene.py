@@ -171,7 +171,10 @@ def _how_to_georeference(dataset: Any, uri: str, placed: bool) -> str:
         return f"{uri} has only ground control points; warp it first: gdalwarp {uri} georeferenced.tif"
     if dataset.rpcs is not None:
         return f"{uri} has only RPCs; orthorectify it first: gdalwarp -rpc -to RPC_DEM=dem.tif {uri} georeferenced.tif"
-    return f"{uri} has no georeferencing; give it a position (QGIS georeferencer) or allow it to be without one"
+    return (
+        f"{uri} has no georeferencing; give it a position (QGIS georeferencer), "
+        "or accept it with --allow-ungeoreferenced --gsd METRES"
+    )
 
 
 def _ground_resolution_m(geobox: GeoBox, uri: str) -> tuple[float, float]:
