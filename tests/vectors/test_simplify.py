@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from uvsam.vectors.holes import fill_holes
 from uvsam.vectors.polygonize import polygonize_mask
-from uvsam.vectors.simplify import overlapping_pairs, simplify
+from uvsam.vectors.simplify import keep_apart, overlapping_pairs, simplify
 
 
 def fabric(seed, sigma, size=60):
@@ -46,6 +46,20 @@ def test_close_neighbours_keep_their_shared_corners():
     simple = simplify(np.array([left, right], object), 1.0)
     assert shapely.intersection(*simple).length == pytest.approx(10)
     assert not len(overlapping_pairs(simple))
+
+
+def test_a_bad_simplification_is_taken_back_with_all_that_it_pushes():
+    squares = np.array([shapely.box(x, 0, x + 10, 10) for x in (0, 12, 24, 40, 60)], object)
+    wider = np.array([shapely.box(-1, 0, 11, 10), shapely.box(9, 0, 25, 10), shapely.box(22.5, 0, 35, 10)], object)
+    bow_tie = shapely.Polygon([(40, 0), (50, 10), (50, 0), (40, 10)])
+    simple = np.array([*wider, bow_tie, shapely.box(61, 0, 70, 10)], object)
+    result = keep_apart(simple, squares)
+    assert [a is b for a, b in zip(result, squares, strict=True)] == [True, True, True, True, False]
+
+    # Back in place, the second square meets its neighbour only now.
+    originals = np.array([shapely.box(0, 0, 10, 10), shapely.box(10, 0, 30, 10), shapely.box(30, 0, 40, 10)], object)
+    moved = np.array([shapely.box(0, 0, 13, 10), shapely.box(12, 0, 20, 10), shapely.box(25, 0, 40, 10)], object)
+    assert (keep_apart(moved, originals) == originals).all()
 
 
 def test_no_tolerance_changes_nothing():

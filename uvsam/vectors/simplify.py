@@ -20,7 +20,16 @@ def simplify(polygons: Geometries, tolerance_m: float) -> Geometries:
     """
     if tolerance_m <= 0 or not len(polygons):
         return polygons
-    simple = shapely.coverage_simplify(polygons, tolerance_m)
+    return keep_apart(shapely.coverage_simplify(polygons, tolerance_m), polygons)
+
+
+def keep_apart(simple: Geometries, polygons: Geometries) -> Geometries:
+    """``simple`` with the original of each polygon that became invalid or meets a neighbour's interior.
+
+    Args:
+        simple: (N,) simplified polygons.
+        polygons: (N,) originals, valid and apart.
+    """
     restored = ~_is_sound(simple)
     result: Geometries = np.where(restored, polygons, simple)
     # A polygon put back may meet a neighbour that was simplified; every round puts more back, so this ends.
