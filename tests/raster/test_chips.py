@@ -179,7 +179,7 @@ def test_reading_in_strips_changes_nothing(holed: SceneReader, monkeypatch: pyte
     np.testing.assert_array_equal(whole.valid, strips.valid)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(scale_xy=scales, window=windows, value=st.integers(0, 255), seed=st.integers(0, 1000))
 def test_constant_in_constant_out(
     tmp_path_factory: pytest.TempPathFactory, scale_xy: tuple[float, float], window: Window, value: int, seed: int

@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
 from uvsam.raster.chips import SceneReader
-from uvsam.raster.radiometry import IDENTITY
+from uvsam.raster.radiometry import IDENTITY, estimate_stretch
 from uvsam.raster.scene import check_resolution, model_scale, open_scene
 from uvsam.raster.window import Window
 
@@ -110,6 +110,26 @@ def test_a_truncated_file_is_refused_at_once(tmp_path: Path, layout: dict[str, A
     path.write_bytes(content[: len(content) * 9 // 10])
     with pytest.raises(SceneError, match=r"cut\.tif"):
         open_scene(path)
+
+
+def test_a_vrt_whose_source_is_gone_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "source.tif", noise(3, 64, 64))
+    rasterio.shutil.copy(source, tmp_path / "city.vrt", driver="VRT")
+    source.unlink()
+    with pytest.raises(SceneError, match=r"source\.tif"):  # noqa: PT012  which of the two finds out is GDAL's choice
+        scene = open_scene(tmp_path / "city.vrt")
+        with SceneReader(scene, IDENTITY) as reader:
+            reader.read(Window(0, 0, 64, 64))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("driver", "name"), [("JPEG", "city.jpg"), ("PNG", "city.png"), ("JP2OpenJPEG", "city.jp2")])
+def test_truncated_files_of_other_formats_are_an_error_when_read(tmp_path: Path, driver: str, name: str) -> None:
+    whole, path = write(tmp_path / "whole.tif", noise(3, 300, 300)), tmp_path / name
+    rasterio.shutil.copy(whole, path, driver=driver)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SceneError, match=name):
+        estimate_stretch(open_scene(path, allow_ungeoreferenced=True))
 
 
 def test_damaged_blocks_are_an_error_when_read_never_black(tmp_path: Path) -> None:

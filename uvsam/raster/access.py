@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
@@ -18,6 +19,7 @@ from rasterio.windows import Window as RioWindow
 from uvsam.errors import SceneError
 from uvsam.raster.window import Window
 
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 CACHE_BYTES = 256 * 2**20
 REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)
 
@@ -33,7 +35,12 @@ def gdal_environment(uri: str = "") -> rasterio.Env:
     Args:
         uri: what will be read; remote files get settings of their own.
     """
-    options: dict[str, Any] = {"GDAL_CACHEMAX": CACHE_BYTES, "GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+    # the last two: a truncated JPEG or PNG is an error, not half an image
+    options: dict[str, Any] = {
+        "GDAL_CACHEMAX": CACHE_BYTES,
+        "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
+        "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
+    }
     if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}
     return rasterio.Env(**options)
@@ -44,17 +51,20 @@ def open_dataset(uri: str) -> Iterator[Any]:
     """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
 
     Raises:
-        SceneError: it cannot be opened.
+        SceneError: it cannot be opened, or GDAL fails inside the ``with`` block.
     """
     with gdal_environment(uri):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(uri)
-        except (RasterioError, OSError, ValueError) as error:
+        except (*GDAL_ERRORS, OSError, ValueError) as error:
             raise SceneError(f"cannot open {uri}: {one_line(error)}") from error
-        with dataset:
-            yield dataset
+        try:
+            with dataset:
+                yield dataset
+        except GDAL_ERRORS as error:  # from a question to the dataset; reads have an error of their own
+            raise SceneError(f"cannot read {uri}: {one_line(error)}") from error
 
 
 def read_raw(
@@ -82,7 +92,7 @@ def read_raw(
         valid = values[3] > 0 if alpha is not None else np.ones(shape, dtype=bool)
         if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
             valid &= dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
-    except (RasterioError, OSError, ValueError) as error:
+    except (*GDAL_ERRORS, OSError, ValueError) as error:
         raise SceneError(
             f"cannot read {dataset.name}: rows {window.row} to {window.row_stop} are missing or damaged; "
             f"copy or download the file again ({one_line(error)})"

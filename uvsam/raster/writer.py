@@ -9,12 +9,12 @@ from typing import Any, Self
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy
 from rasterio.windows import Window as RioWindow
 
 from uvsam.errors import OutputError, SceneError
-from uvsam.raster.access import check_complete, gdal_environment, one_line
+from uvsam.raster.access import GDAL_ERRORS, check_complete, gdal_environment, one_line
 
 
 def temporary_name(path: Path) -> Path:
@@ -62,7 +62,7 @@ class RasterWriter:
                 )  # fmt: skip
             if tags:
                 self._dataset.update_tags(**tags)
-        except (RasterioError, OSError) as error:
+        except (*GDAL_ERRORS, OSError) as error:
             self._part.unlink(missing_ok=True)
             raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
@@ -72,7 +72,7 @@ class RasterWriter:
         window = RioWindow(col, row, array.shape[2], array.shape[1])
         try:
             self._dataset.write(array, window=window)
-        except (RasterioError, OSError, ValueError) as error:
+        except (*GDAL_ERRORS, OSError, ValueError) as error:
             raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class RasterWriter:
                 self._part.replace(self.path)
         except OutputError:
             raise
-        except (RasterioError, OSError) as failure:
+        except (*GDAL_ERRORS, OSError) as failure:
             if kind is None:  # else the error on its way says more
                 raise OutputError(f"cannot write {self.path}: {one_line(failure)}") from failure
         finally:
@@ -114,7 +114,7 @@ def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average") -> 
         part.replace(dst_path)
     except OutputError:
         raise
-    except (RasterioError, OSError) as error:
+    except (*GDAL_ERRORS, OSError) as error:
         raise OutputError(f"cannot write {dst_path}: {one_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
@@ -125,5 +125,5 @@ def _check_written(part: Path, path: Path) -> None:
     try:
         with rasterio.open(part) as dataset:
             check_complete(dataset, tuple(dataset.indexes))
-    except (RasterioError, SceneError) as error:
+    except (*GDAL_ERRORS, SceneError) as error:
         raise OutputError(f"cannot write {path}: it came out incomplete; is the disk full?") from error
