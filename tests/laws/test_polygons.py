@@ -39,7 +39,7 @@ def split(labels, rows):
     return [(row, labels[row : row + rows]) for row in range(0, len(labels), rows)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(masks, blobs), grids)
 def test_polygonise_then_rasterise_is_the_mask_on_any_grid(mask, grid):
     polygons = polygonize_mask(mask)
@@ -49,7 +49,7 @@ def test_polygonise_then_rasterise_is_the_mask_on_any_grid(mask, grid):
     assert (drawn == mask).all()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(masks, blobs), st.integers(1, 9))
 def test_polygons_are_valid_apart_minimal_and_those_of_gdal_whatever_the_strips(mask, rows):
     labels, count = ndimage.label(mask)
@@ -88,7 +88,7 @@ def whole_array_regions(values, rules, gsd_m):
     return result, means
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     seed=st.integers(0, 10_000),
