@@ -92,7 +92,7 @@ def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
         ("predict", f"about {clock(info.seconds)} on one core, {info.memory_mb / 1024:.1f} GB of memory"),
     ]
     if info.problem:
-        lines[-1] = ("predict", f"not possible: {info.problem}")
+        lines[-3:] = [("predict", f"not possible: {info.problem}")]
     return lines
 
 

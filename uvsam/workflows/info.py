@@ -1,6 +1,7 @@
 """What an image is, and what predicting it will take."""
 
 import datetime
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class SceneInfo:
         block_px: (width, height) of the file's blocks.
         overviews: reductions stored in the file.
         scale: (x, y) image pixels per model pixel.
-        tiles: number of tiles for ``predict``.
+        tiles: number of tiles for ``predict``, 0 where it would refuse.
         seconds: estimate for ``predict`` on one core.
         memory_mb: estimate of the peak for ``predict``.
         problem: why ``predict`` would refuse this image, None where it would not.
@@ -84,7 +85,7 @@ def describe(
     chip_px: int,
     halo_px: int,
     seconds_per_mpx: float,
-    batch: int = 4,
+    batch: int = 2,
 ) -> SceneInfo:
     """Read the header and a sample of the pixels of an image, and estimate the cost of ``predict``.
 
@@ -99,13 +100,13 @@ def describe(
     scene = open_scene(uri, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
     looked = survey(scene)
     scale = model_scale(scene, model_gsd_m)
-    plan = plan_tiles(scene.shape, scale, chip_px=chip_px, halo_px=halo_px)
+    plan, problem = None, None
     try:
         check_resolution(scene, model_gsd_m)
-        problem = None
+        plan = plan_tiles(scene.shape, scale, chip_px=chip_px, halo_px=halo_px)
     except GeoreferencingError as error:
         problem = str(error)
-    network_px = plan.chip_px[0] * plan.chip_px[1]
+    tiles, core_px, network_px = (0, (0, 0), 0) if plan is None else (len(plan), plan.core_px, math.prod(plan.chip_px))
     with open_dataset(scene.uri) as dataset:
         driver, count, overviews = dataset.driver, dataset.count, tuple(dataset.overviews(scene.bands[0]))
         block_height, block_width = dataset.block_shapes[scene.bands[0] - 1]
@@ -132,9 +133,9 @@ def describe(
         overviews=overviews,
         model_gsd_m=model_gsd_m,
         scale=scale,
-        tiles=len(plan),
-        core_px=(plan.core_px[1], plan.core_px[0]),
-        seconds=len(plan) * network_px * 1e-6 * seconds_per_mpx * looked.valid_share,
+        tiles=tiles,
+        core_px=(core_px[1], core_px[0]),
+        seconds=tiles * network_px * 1e-6 * seconds_per_mpx * looked.valid_share,
         memory_mb=LIBRARIES_MB + (CACHE_BYTES + batch * network_px * NETWORK_BYTES_PER_PX) // 2**20,
         problem=problem,
     )
