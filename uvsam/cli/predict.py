@@ -6,28 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uvsam.cli.console import progress_display
+from uvsam.cli.info import parse_bands
 
 if TYPE_CHECKING:
     from uvsam.workflows.predict import Prediction
 
 OUTLINE = "[default: the model's card]"
-
-
-class Bands(click.ParamType[tuple[int, ...]]):
-    """``4,3,2``"""
-
-    name = "R,G,B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 3 or min(numbers) < 1:
-            self.fail(f"'{value}' is not three band numbers such as 4,3,2", param, ctx)
-        return numbers
 
 
 @click.command()
@@ -36,7 +20,12 @@ class Bands(click.ParamType[tuple[int, ...]]):
 @click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-specialist].")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
 @click.option("--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), help="Day the image was taken, YYYY-MM-DD.")
-@click.option("--bands", type=Bands(), help="Band numbers of red, green, blue [default: by colour, else 1,2,3].")
+@click.option(
+    "--bands",
+    metavar="R,G,B",
+    callback=parse_bands,
+    help="Band numbers of red, green, blue [default: by colour, else 1,2,3].",
+)
 @click.option("--threshold", type=float, help=f"Score from which a pixel is village, 0 to 1 {OUTLINE}.")
 @click.option("--seed-threshold", type=float, help=f"Score that a village must reach somewhere, 0 to 1 {OUTLINE}.")
 @click.option("--min-area", "min_area_m2", type=float, help=f"Drop villages smaller than this, m² {OUTLINE}.")

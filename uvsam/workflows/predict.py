@@ -22,6 +22,7 @@ from uvsam.errors import LabelError, OutputError, SettingsError
 from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
+from uvsam.raster.access import gdal_environment
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
 from uvsam.raster.writer import write_cog
@@ -92,7 +93,7 @@ def predict(
         scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
     )  # fmt: skip
 
-    with _scratch(out) as folder:
+    with gdal_environment(scene.uri), _scratch(out) as folder:
         scores = folder / "scores.tif"
         scored = score_scene(
             scene, stretch, specialist, plan, scores,

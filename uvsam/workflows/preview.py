@@ -1,6 +1,7 @@
 """A small picture of a result: the outlines over the image."""
 
 import math
+import warnings
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,7 +9,7 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
@@ -41,8 +42,10 @@ def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoD
         picture[:, _drawn(outlines, radius, (height, width))] = np.array(colour, np.uint8)[:, None]
     part = temporary_name(path)
     try:
-        with rasterio.open(part, "w", driver="PNG", width=width, height=height, count=3, dtype="uint8") as png:
-            png.write(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no position
+            with rasterio.open(part, "w", driver="PNG", width=width, height=height, count=3, dtype="uint8") as png:
+                png.write(picture)
         part.replace(path)
     except (RasterioError, OSError) as error:
         raise OutputError(f"cannot write {path}: {error}") from error
