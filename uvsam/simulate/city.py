@@ -1,6 +1,5 @@
 """Writing a simulated city: one image per period and the truth."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -132,7 +131,7 @@ def truth_frames(city: City, frame: Frame, geobox: GeoBox) -> tuple[gpd.GeoDataF
     start = ["period", "acquired", "village_id", "event"]
     table = pd.DataFrame(villages, columns=[*start, "previous_ids", "area_m2"])
     return (
-        gpd.GeoDataFrame(table, geometry=outlines, crs=geobox.crs.to_wkt()),
+        gpd.GeoDataFrame(table, geometry=outlines, crs=str(geobox.crs)),
         pd.DataFrame(events, columns=[*start, "related_ids"]),
     )
 
@@ -160,7 +159,7 @@ def _write_truth(city: City, frame: Frame, geobox: GeoBox, path: Path) -> None:
             pyogrio.raw.write(
                 part, geometry, fields, names, layer=layer, driver="GPKG", append=layer != "villages", **spatial
             )
-        os.replace(part, path)
+        part.replace(path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise OutputError(f"cannot write {path}: {error}") from error
     finally:

@@ -103,7 +103,7 @@ _ZERO = np.float32(0)
 
 
 def paint_around(patch: Patch, site: Site, period: int) -> None:
-    """Land inside a site's largest outline that is not village now: fields before, a cleared site and then housing after."""
+    """Land of a site that is not village now: fields before it was, a cleared site and then housing after."""
     states = site.states
     was = [s.parts > 0 for s in states]
     cleared = [k for k in range(1, len(states)) if states[k].cut > states[k - 1].cut or (was[k - 1] and not was[k])

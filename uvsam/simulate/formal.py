@@ -20,7 +20,9 @@ def _green_ground(p: Patch, paved: float) -> None:
     p.put(p.edge() < 2.0, PAVING)
 
 
-def _roof(p: Patch, cells: Cells, inside: Mask, rim: np.ndarray, table: Palette, height: np.ndarray, spread: float = 0.08) -> None:
+def _roof(
+    p: Patch, cells: Cells, inside: Mask, rim: np.ndarray, table: Palette, height: np.ndarray, spread: float = 0.08
+) -> None:
     """Flat roof: colour per cell, bright parapet, boxes and tanks."""
     colour = cells.of(colours(table, cells.hashes, 10, spread))
     colour *= 1 + np.float32(0.035) * p.fine
@@ -31,8 +33,16 @@ def _roof(p: Patch, cells: Cells, inside: Mask, rim: np.ndarray, table: Palette,
 
 
 def _boxes_on_roof(p: Patch, cells: Cells, inside: Mask, rim: np.ndarray, height: np.ndarray) -> None:
-    ca, cb = cells.of(cells.random(31, -0.2, 0.2)) * cells.size[0], cells.of(cells.random(32, -0.2, 0.2)) * cells.size[1]
-    box = inside & (rim > 2) & (np.abs(cells.a - ca.astype(np.float32)) < 2.3) & (np.abs(cells.b - cb.astype(np.float32)) < 1.9)
+    ca, cb = (
+        cells.of(cells.random(31, -0.2, 0.2)) * cells.size[0],
+        cells.of(cells.random(32, -0.2, 0.2)) * cells.size[1],
+    )
+    box = (
+        inside
+        & (rim > 2)
+        & (np.abs(cells.a - ca.astype(np.float32)) < 2.3)
+        & (np.abs(cells.b - cb.astype(np.float32)) < 1.9)
+    )
     p.put(box, (176, 174, 170), cells.of((height + 3).astype(np.float32)))
 
 
@@ -155,7 +165,9 @@ def paint_industry(p: Patch) -> None:
     phase = (cells.b * span) % 1
     p.shade(inside & (phase < 0.5), 0.92)
     p.shade(inside & (np.abs(phase - np.float32(0.5)) < 0.03), 1.2)
-    light = inside & (np.abs((cells.a * np.float32(1 / 9.0)) % 1 - np.float32(0.5)) < 0.07) & (np.abs(phase - 0.25) < 0.13)
+    light = (
+        inside & (np.abs((cells.a * np.float32(1 / 9.0)) % 1 - np.float32(0.5)) < 0.07) & (np.abs(phase - 0.25) < 0.13)
+    )
     p.put(light, (222, 226, 226))
 
 
@@ -165,7 +177,9 @@ def paint_commerce(p: Patch) -> None:
     cells = p.cells(p.random(203, 90, 150), p.random(204, 70, 120), 1)
     bays = (np.abs(cells.b) % 16) < 11
     p.cars(3, p.random(205, 0.45, 0.9), bays)
-    rim = np.minimum(np.float32(cells.size[0] * 0.42) - np.abs(cells.a), np.float32(cells.size[1] * 0.33) - np.abs(cells.b))
+    rim = np.minimum(
+        np.float32(cells.size[0] * 0.42) - np.abs(cells.a), np.float32(cells.size[1] * 0.33) - np.abs(cells.b)
+    )
     inside = (rim > 0) & (cells.of(cells.random(6)) < 0.65)
     height = cells.random(7, 10, 26)
     _roof(p, cells, inside, rim, BRIGHT_ROOFS if p.random(206) < 0.5 else HALL_ROOFS, height, 0.05)

@@ -17,8 +17,8 @@ class Frame:
 
     def centres(self, window: Window) -> tuple[Doubles, Doubles]:
         """(xs (W,), ys (H,)): metres of the pixel centres of a window, which may reach outside the image."""
-        xs = (np.arange(window.col, window.col_stop) + 0.5) * self.gsd_m
-        ys = (np.arange(window.row, window.row_stop) + 0.5) * self.gsd_m
+        xs: Doubles = (np.arange(window.col, window.col_stop) + np.float64(0.5)) * np.float64(self.gsd_m)
+        ys: Doubles = (np.arange(window.row, window.row_stop) + np.float64(0.5)) * np.float64(self.gsd_m)
         return xs, ys
 
     def window(self, x0: float, y0: float, x1: float, y1: float) -> Window:

@@ -1,4 +1,4 @@
-"""Random numbers that depend on nothing but a key and integer coordinates, so that any part of the city can be drawn alone."""
+"""Random numbers that depend on a key and integer coordinates only, so that any part of the city can be drawn alone."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -42,16 +42,22 @@ class Lattice:
         """
         j, fx = self._locate(xs, self.x0, self.values.shape[1])
         i, fy = self._locate(ys, self.y0, self.values.shape[0])
-        part = self.values[:, j[0] : j[-1] + 2] if len(j) else self.values
-        rows = part[i]
-        rows += (part[i + 1] - rows) * fy[:, None]
-        j = j - j[0] if len(j) else j
-        left = np.take(rows, j, axis=1)
-        right = np.take(rows, j + 1, axis=1)
-        right -= left
-        right *= fx
-        right += left
-        return right
+        part = self.values[i.min() : i.max() + 2] if len(i) else self.values
+        i = i - i.min() if len(i) else i
+        # Along x on the few rows of nodes first: what is left is to blend whole rows.
+        rows = part[:, j] + (part[:, j + 1] - part[:, j]) * fx
+        steps = rows[1:] - rows[:-1]
+        result: Floats = steps[i]
+        result *= fy[:, None]
+        result += rows[i]
+        return result
+
+    def bounds(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float]:
+        """(lowest, highest) value that the field can take inside a box."""
+        j, _ = self._locate([x0, x1], self.x0, self.values.shape[1])
+        i, _ = self._locate([y0, y1], self.y0, self.values.shape[0])
+        part = self.values[i[0] : i[1] + 2, j[0] : j[1] + 2]
+        return float(part.min()), float(part.max())
 
     def at(self, x: ArrayLike, y: ArrayLike) -> Floats:
         """The field at scattered points, any shape; linear beyond the border."""
@@ -97,4 +103,5 @@ def texture(size: int, scales: tuple[int, ...], key: int) -> Floats:
         k, f = axis // scale, (axis % scale) / scale
         rows = coarse[k] * (1 - f[:, None]) + coarse[(k + 1) % n] * f[:, None]
         total += rows[:, k] * (1 - f) + rows[:, (k + 1) % n] * f
-    return ((total - total.mean()) / total.std()).astype(np.float32)
+    result: Floats = ((total - total.mean()) / total.std()).astype(np.float32)
+    return result

@@ -145,13 +145,15 @@ def _lines(x: Doubles, y: Doubles, size: float, seed: int, lattice):  # type: ig
         lake = (noise(x, y, 1300, derive(seed, 32)) + 0.25 * noise(x, y, 300, derive(seed, 33)) + 0.78) * 330
         yield Line(LineKind.LAKE, lattice(lake), lattice(x), 0.0)
         yield Line(LineKind.RAILWAY, *straight(derive(seed, 34), 120, 3000), draw(seed, 35, 9, 17))
-        yield Line(LineKind.HIGHWAY, *straight(derive(seed, 36), 60, 2500), draw(seed, 37, 24, 36))
+        yield Line(LineKind.HIGHWAY, *straight(derive(seed, 36), 60, 2500), draw(seed, 37, 19, 31))
         radius = np.hypot(x - size / 2, y - size / 2)
+        angle = city_angle(seed)
         turn = np.arctan2(y - size / 2, x - size / 2)
         for ring in range(1, 1 + max(1, round(size / 7000))):
             r = min(0.34 * size, 2600 * ring)
-            bent = radius - r + 60 * noise(x, y, 1500, derive(seed, 38, ring))
-            yield Line(LineKind.HIGHWAY, lattice(bent), lattice(turn * r), draw(seed, 39 + ring, 22, 34))
+            corner = 1 + 0.09 * np.cos(4 * turn + 4 * angle)
+            bent = radius / corner - r + 0.05 * r * noise(x, y, 0.5 * r, derive(seed, 38, ring))
+            yield Line(LineKind.HIGHWAY, lattice(bent), lattice(turn * r), draw(seed, 39 + ring, 17, 27))
 
 
 _WEIGHTS = {  # centre, middle, edge of the city
@@ -164,12 +166,12 @@ _WEIGHTS = {  # centre, middle, edge of the city
     Use.COMMERCE: (0.08, 0.05, 0.03),
     Use.PARK: (0.07, 0.07, 0.08),
     Use.FIELDS: (0.00, 0.02, 0.33),
-    Use.BARE: (0.02, 0.05, 0.09),
+    Use.BARE: (0.02, 0.04, 0.06),
     Use.CAMPUS: (0.06, 0.05, 0.03),
 }
 _LEAF_M = {
     Use.PERIMETER: 120, Use.SLABS: 190, Use.TOWERS: 210, Use.VILLAS: 150, Use.WALKUPS: 140, Use.INDUSTRY: 240,
-    Use.COMMERCE: 220, Use.PARK: 300, Use.FIELDS: 330, Use.BARE: 240, Use.CAMPUS: 230,
+    Use.COMMERCE: 220, Use.PARK: 300, Use.FIELDS: 330, Use.BARE: 200, Use.CAMPUS: 230,
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ class Textures:
     @staticmethod
     def pick(tile: Floats, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> Floats:
         """The tile repeated over integer rows and columns, (H, W)."""
-        result: Floats = np.take(np.take(tile, rows % tile.shape[0], axis=0), cols % tile.shape[1], axis=1)
+        result: Floats = tile[:, cols % tile.shape[1]][rows % tile.shape[0]]
         return result
 
 

@@ -41,7 +41,9 @@ def paint_fields(p: Patch) -> None:
         p.put(house, np.stack([tone * 188, tone * 192, tone * 190]), 2.5)
     elif kind < 0.34:
         p.trees(5.0, 0.95, 2, cells.of(cells.random(8)) < 0.7, 0.4)
-    border = np.minimum(np.float32(cells.size[0] / 2) - np.abs(cells.a), np.float32(cells.size[1] / 2) - np.abs(cells.b))
+    border = np.minimum(
+        np.float32(cells.size[0] / 2) - np.abs(cells.a), np.float32(cells.size[1] / 2) - np.abs(cells.b)
+    )
     p.put((border < 1.2) & (cells.of(cells.random(9)) < 0.5), (168, 152, 126))
     p.trees(7.0, 0.3, 4, border < 4)
 
@@ -50,7 +52,9 @@ def paint_bare(p: Patch) -> None:
     """A building site: soil with tracks, heaps, a pit, site huts."""
     brown = p.random(201)
     p.fill((SOIL[0] + 18 * brown, SOIL[1] + 14 * brown, SOIL[2] + 10 * brown), 0.085, 0.04)
-    track = np.abs(p.rough * 6 + p.u * np.float32(p.random(202, -0.4, 0.4)) + (p.v - np.float32(p.depth / 2)) * np.float32(0.5))
+    track = np.abs(
+        p.rough * 6 + p.u * np.float32(p.random(202, -0.4, 0.4)) + (p.v - np.float32(p.depth / 2)) * np.float32(0.5)
+    )
     p.put(track < 1.6, (186, 170, 146))
     weeds = p.rough < np.float32(p.random(203, -2.6, -0.9))
     grass = p.look.grass

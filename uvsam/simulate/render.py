@@ -12,7 +12,7 @@ from uvsam.simulate.formal import PAINTERS
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.hashing import Floats, derive
 from uvsam.simulate.lattice import Doubles, Lattice
-from uvsam.simulate.layout import Ground, Use, build_ground
+from uvsam.simulate.layout import Ground, LineKind, Use, build_ground
 from uvsam.simulate.looks import Look, Textures, make_look, make_textures
 from uvsam.simulate.patch import Patch
 from uvsam.simulate.sensor import expose, reach_px, shadows_and_walls
@@ -152,7 +152,10 @@ def _paint_block(
         if half.max() > 16:
             depth = np.array([16.0 if h > 16 else -1.0 for h in half], np.float32)
             arterials[part][street] = (
-                (su - rect[0] < depth[0]) | (sv - rect[1] < depth[1]) | (rect[2] - su < depth[2]) | (rect[3] - sv < depth[3])
+                (su - rect[0] < depth[0])
+                | (sv - rect[1] < depth[1])
+                | (rect[2] - su < depth[2])
+                | (rect[3] - sv < depth[3])
             )
     if inside.any():
         patch = _patch(bu[inside] - inner[0], bv[inside] - inner[1], float(inner[2] - inner[0]),
@@ -161,16 +164,21 @@ def _paint_block(
         canvas.store(part, inside, patch.rgb, patch.height)
 
 
-def _patch(u: Floats, v: Floats, width: float, depth: float, fine: Floats, rough: Floats, look: Look, key: int) -> Patch:
+def _patch(
+    u: Floats, v: Floats, width: float, depth: float, fine: Floats, rough: Floats, look: Look, key: int
+) -> Patch:
     return Patch(u, v, width, depth, fine, rough, look, key, np.zeros((3, len(u)), np.float32), np.zeros_like(u))
 
 
 def _paint_lines(canvas: _Canvas, arterials: NDArray[np.bool_], look: Look) -> None:
     for n, line in enumerate(canvas.ground.lines):
+        low, high = line.across.bounds(canvas.xs[0], canvas.ys[0], canvas.xs[-1], canvas.ys[-1])
+        if low > line.half_width + 18 or (line.kind != LineKind.LAKE and high < -line.half_width - 18):
+            continue
         across = line.across.on_grid(canvas.xs, canvas.ys)
         edge = line.edge(across)
         mask = edge < 18
-        if line.kind.value <= 2:
+        if line.kind != LineKind.HIGHWAY:
             mask &= ~arterials
         if not mask.any():
             continue

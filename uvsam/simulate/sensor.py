@@ -9,10 +9,11 @@ from uvsam.simulate.looks import Look, Textures
 
 TALLEST_M = 66.0
 BLUR_PX = 2
+STRIP_PX = 128
 
 
 def _steps(direction: tuple[float, float], slope: float, gsd: float) -> list[tuple[int, int, float]]:
-    """(rows, cols, drop in metres) of the moves that, doubled up, look ``TALLEST_M / slope`` metres into a direction."""
+    """(rows, cols, drop in metres) of the moves that together look ``TALLEST_M / slope`` metres into a direction."""
     count = int(np.ceil(TALLEST_M / slope / gsd)) + 1
     moves, covered = [], 1
     while covered < count:
@@ -28,7 +29,7 @@ def reach_px(look: Look, gsd: float) -> tuple[tuple[int, int], tuple[int, int]]:
     for direction, slope in ((look.sun, look.sun_slope), (look.view, look.view_slope)):
         moves = _steps(direction, slope, gsd)
         for axis in (0, 1):
-            total = sum(move[axis] for move in moves)
+            total = int(sum(move[axis] for move in moves))
             before[axis] = max(before[axis], BLUR_PX - total)
             after[axis] = max(after[axis], BLUR_PX + total)
     return (before[0], before[1]), (after[0], after[1])
@@ -73,15 +74,16 @@ def _blur(plane: Floats, sigma_px: float) -> Floats:
     """Separable five-pixel Gaussian; the outermost ``BLUR_PX`` pixels are lost."""
     weights = np.exp(-0.5 * (np.arange(3) / sigma_px) ** 2)
     w0, w1, w2 = (np.float32(w) for w in weights / (weights[0] + 2 * weights[1] + 2 * weights[2]))
-    for _ in range(2):
-        plane = plane.T
-        out = plane[2:-2] * w0
-        near = plane[1:-3] + plane[3:-1]
-        near *= w1
-        out += near
-        np.add(plane[:-4], plane[4:], out=near)
-        near *= w2
-        out += near
+    for axis in (0, 1):
+        count = plane.shape[axis] - 2 * BLUR_PX
+        five = [plane[k : k + count] if axis == 0 else plane[:, k : k + count] for k in range(5)]
+        out = five[2] * w0
+        pair = five[1] + five[3]
+        pair *= w1
+        out += pair
+        np.add(five[0], five[4], out=pair)
+        pair *= w2
+        out += pair
         plane = out
     return plane
 
@@ -89,20 +91,33 @@ def _blur(plane: Floats, sigma_px: float) -> Floats:
 def expose(
     rgb: Floats, tone: Floats, noise: tuple[Floats, Floats], look: Look, gsd: float, inner: Window, window: Window
 ) -> NDArray[np.uint8]:
-    """Digital numbers of the ``inner`` part of a painted surface.
+    """Digital numbers of the ``inner`` part of a painted surface, strip by strip so that the work stays in the cache.
 
     Args:
         rgb: (3, H, W) with at least ``BLUR_PX`` pixels around ``inner``.
         tone: (H, W) slow brightness variation.
         inner: position of the result in ``rgb``. window: its position in the image, for the noise.
     """
+    result = np.empty((3, *window.shape), np.uint8)
+    tones = _tone_curve(look)
+    for start in range(0, window.height, STRIP_PX):
+        count = min(STRIP_PX, window.height - start)
+        source = Window(inner.row + start, inner.col, count, inner.width)
+        target = Window(window.row + start, window.col, count, window.width)
+        result[:, start : start + count] = _expose_strip(rgb, tone, noise, look, gsd, source, target, tones)
+    return result
+
+
+def _expose_strip(
+    rgb: Floats, tone: Floats, noise: tuple[Floats, Floats], look: Look, gsd: float, inner: Window, window: Window,
+    tones: list[Floats],
+) -> NDArray[np.uint8]:  # fmt: skip
     edge = inner.pad(BLUR_PX).slices
     factor = 1 + np.float32(0.07) * tone[edge]
     grey = (rgb[0][edge] + rgb[1][edge] + rgb[2][edge]) * np.float32((1 - look.saturation) / 3)
     sigma = max(look.blur_m / gsd, 0.42)
     rows, cols = np.arange(window.row, window.row_stop), np.arange(window.col, window.col_stop)
     result = np.empty((3, *window.shape), np.uint8)
-    tones = _tone_curve(look)
     for band in range(3):
         plane = rgb[band][edge] * np.float32(look.saturation)
         plane += grey
@@ -110,15 +125,15 @@ def expose(
         soft = _blur(plane, sigma)
         if look.sharpen:
             soft += np.float32(look.sharpen) * (soft - _blur(plane, 2.2 * sigma))
-        index = np.clip(soft * np.float32(4), 0, len(tones[band]) - 1).astype(np.intp)
-        value = tones[band][index]
+        soft *= np.float32(4)
+        np.clip(soft, 0, len(tones[band]) - 1, out=soft)
+        value = tones[band][soft.astype(np.int32)]
         shift = look.key % 400 + 31 * band
-        grain = Textures.pick(noise[0], rows + shift, cols) + Textures.pick(noise[1], rows, cols + shift)
-        grain *= np.float32(look.noise / np.sqrt(2))
-        value += grain
+        value += Textures.pick(noise[0], rows + shift, cols) * np.float32(look.noise / np.sqrt(2))
+        value += Textures.pick(noise[1], rows, cols + shift) * np.float32(look.noise / np.sqrt(2))
         value += np.float32(0.5)
         np.clip(value, 0, 255, out=value)
-        result[band] = value.astype(np.uint8)
+        result[band] = value
     return result
 
 

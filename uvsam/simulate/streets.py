@@ -53,20 +53,21 @@ def paint_streets(
         rect, half: (4,) the block's row in ``Blocks``.
     """
     sides = (u - rect[0], v - rect[1], rect[2] - u, rect[3] - v)
-    depth = np.stack([s - h for s, h in zip(sides, half, strict=True)])
-    ordered = np.sort(depth, axis=0)
-    nearest = depth.argmin(axis=0)
-    centre = np.choose(nearest, sides)
-    width = half[nearest]
-    vertical = (nearest == 0) | (nearest == 2)
+    left, top, right, bottom = (s - h for s, h in zip(sides, half, strict=True))
+    is_left, is_top = left < right, top < bottom
+    across_u, across_v = np.where(is_left, left, right), np.where(is_top, top, bottom)
+    vertical = across_u < across_v
+    depth, other = np.where(vertical, across_u, across_v), np.where(vertical, across_v, across_u)
+    width = np.where(vertical, np.where(is_left, half[0], half[2]), np.where(is_top, half[1], half[3]))
+    centre = depth + width
     along = np.where(vertical, v, u)
     kerb = np.where(width > 16, np.float32(7.5), np.where(width > 6, np.float32(2.6), np.float32(0.8)))
     carriage = width - kerb
-    junction = ordered[1] < 0
+    junction = other < 0
     shade = 1 + np.float32(0.03) * fine
     rgb = np.stack([shade * np.float32(c) for c in (108, 109, 111)])
     height = np.zeros_like(u)
-    walk = (centre > carriage) & ~(junction & (ordered[1] < -kerb))
+    walk = (centre > carriage) & ~(junction & (other < -kerb))
     _put(rgb, walk, np.stack([shade * np.float32(c) for c in (146, 143, 138)]))
     big, medium = width > 16, width > 8
     free = ~junction & ~walk
@@ -75,11 +76,11 @@ def paint_streets(
     line = free & medium & (np.abs((centre - np.float32(1.3)) % np.float32(3.4)) < 0.28) & (along % 8 < 3.4)
     edge_line = free & medium & (np.abs(centre - carriage + np.float32(0.5)) < 0.25)
     _put(rgb, line | edge_line, (150.0, 150.0, 148.0))
-    crossing = ~walk & medium & (np.abs(ordered[1] - np.float32(2.5)) < 1.7) & (centre % np.float32(1.4) < 0.75)
+    crossing = ~walk & medium & (np.abs(other - np.float32(2.5)) < 1.7) & (centre % np.float32(1.4) < 0.75)
     _put(rgb, crossing, (168.0, 168.0, 166.0))
     _traffic(rgb, height, along, centre, free & (centre > 1.3), 0.14, key)
     green = big & walk & (centre > carriage + np.float32(1.5)) & (centre < carriage + np.float32(5.5))
-    _put(rgb, green & (ordered[1] > 4), look.grass)
+    _put(rgb, green & (other > 4), look.grass)
     row_at = np.where(big, carriage + np.float32(3.5), np.where(medium, width - np.float32(0.6), np.float32(-99)))
     _verge_trees(rgb, height, along, centre - row_at, fine, look, 0.7, key + 1)
     return rgb, height

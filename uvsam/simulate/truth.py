@@ -50,7 +50,8 @@ def site_events(site: Site, period: int) -> list[Event]:
     if event == "merged":
         return [Event(first, 1, event, before), Event(second, 0, event, now)]
     return [
-        Event(village, part, event, (village,) if village in before else ()) for part, village in enumerate(now, start=1)
+        Event(village, part, event, (village,) if village in before else ())
+        for part, village in enumerate(now, start=1)
     ]
 
 
@@ -68,7 +69,7 @@ def truth_mask(city: City, frame: Frame, period: int, window: Window) -> NDArray
 def truth_polygons(
     city: City, frame: Frame, period: int, transform: Affine
 ) -> Iterator[tuple[Event, shapely.Polygon | shapely.MultiPolygon]]:
-    """(event, outline along pixel edges in the coordinates of ``transform``) of every village that stands in a period."""
+    """(event, outline along pixel edges, in the coordinates of ``transform``) of every village of a period."""
     for index, site in enumerate(city.sites):
         window = frame.window(*site.box).intersection(frame.full)
         if not site.states[period].parts or not window.height or not window.width:

@@ -53,12 +53,12 @@ class Site:
     @property
     def extent(self) -> float:
         """Half width of the square of the bent frame that contains the village in every period."""
-        return 1.75 * self.radius + 45
+        return 1.95 * self.radius + 45
 
     @property
     def reach(self) -> float:
         """Half width in metres of the square on the ground that contains it."""
-        return 1.6 * self.radius + 40
+        return 1.8 * self.radius + 40
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -81,14 +81,16 @@ def bend(site: Site) -> tuple[Lattice, Lattice]:
 def _outline(site: Site, s: Doubles, t: Doubles, growth: float) -> Doubles:
     """Metres outside the free-standing outline (negative inside)."""
     key = derive(site.key, 5)
-    aspect = np.exp(draw(key, 0, -0.28, 0.28))
-    r, theta = np.hypot(s / aspect, t * aspect), np.arctan2(t * aspect, s / aspect)
+    aspect, square = np.exp(draw(key, 0, -0.42, 0.42)), draw(key, 1, 1.8, 4.5)
+    a, b = s / aspect, t * aspect
+    r, theta = (np.abs(a) ** square + np.abs(b) ** square) ** (1 / square), np.arctan2(b, a)
     shape = np.ones_like(r)
     for k in range(2, 8):
-        shape += draw(key, 2 * k, 0, 0.24) / k * np.cos(k * theta + draw(key, 2 * k + 1, 0, 2 * np.pi))
+        shape += draw(key, 2 * k, 0, 0.42) / k * np.cos(k * theta + draw(key, 2 * k + 1, 0, 2 * np.pi))
     toward = np.maximum(np.cos(theta - draw(key, 30, 0, 2 * np.pi)), -0.2) + 0.2
     rough = 0.09 * noise(s, t, 0.5 * site.radius + 10, derive(key, 31)) + 0.04 * noise(s, t, 22, derive(key, 32))
-    return r - site.radius * 0.86 * (shape * (1 + 0.36 * growth * toward) + rough)
+    outside: Doubles = r - site.radius * 0.8 * (shape * (1 + 0.36 * growth * toward) + rough)
+    return outside
 
 
 def _divider(site: Site) -> tuple[float, float, float, float]:
@@ -126,7 +128,7 @@ def _blocked(ground: Ground, site: Site) -> Doubles:
         x, y = x + cos * ds - sin * dt, y + sin * ds + cos * dt
     u, v = ground.u.at(x, y), ground.v.at(x, y)
     u0, v0, u1, v1 = site.cell
-    past = np.maximum.reduce([u0 - u, u - u1, v0 - v, v - v1]).astype(np.float64)
+    past: Doubles = np.maximum.reduce([u0 - u, u - u1, v0 - v, v - v1]).astype(np.float64)
     for line in ground.lines:
         across = line.across.at(x, y)
         side = np.sign(line.across.at(site.x, site.y))
@@ -160,15 +162,15 @@ def part_areas(ground: Ground, site: Site, state: State) -> list[float] | None:
     masks = [inside] if state.parts == 1 else [inside & ~side, inside & side]
     areas = []
     for mask in masks:
-        labels, count = ndimage.label(mask)
+        count = ndimage.label(mask)[1]
         area = float(mask.sum()) * LEVEL_STEP_M**2
-        if count != 1 or not 1.3 * MIN_AREA_M2 < area < 0.95 * MAX_AREA_M2:
+        if count != 1 or not 1.1 * MIN_AREA_M2 < area < 0.95 * MAX_AREA_M2:
             return None
         areas.append(area)
     return areas
 
 
-_WISHES = ("grown", "stable", "split", "shrunk", "merged", "new", "demolished")
+_WISHES = ("split", "merged", "grown", "shrunk", "new", "demolished", "stable")
 
 
 def _next(ground: Ground, site: Site, state: State, wish: str) -> tuple[State, str]:
@@ -192,9 +194,8 @@ def _next(ground: Ground, site: Site, state: State, wish: str) -> tuple[State, s
     return after, wish
 
 
-def _with_history(ground: Ground, site: Site, turn: int) -> Site | None:
-    """The site with states and events, its first change chosen by ``turn``; None where no village can stand."""
-    wish = _WISHES[turn % len(_WISHES)]
+def _with_history(ground: Ground, site: Site, wish: str) -> Site | None:
+    """The site with states and events, ``wish`` among them where possible; None where no village can stand."""
     start = {"merged": State(parts=2), "new": State(parts=0)}.get(wish, State())
     if part_areas(ground, site, State()) is None:
         return None
@@ -208,7 +209,9 @@ def _with_history(ground: Ground, site: Site, turn: int) -> Site | None:
         elif states[-1].parts == 0:
             now = "none"
         else:
-            now = ("stable", "stable", "stable", "grown", "shrunk", "demolished", "split")[derive(site.key, 9, period) % 7]
+            now = ("stable", "stable", "stable", "grown", "shrunk", "demolished", "split")[
+                derive(site.key, 9, period) % 7
+            ]
         state, event = _next(ground, site, states[-1], now)
         states.append(state)
         events.append("none" if state.parts == 0 and event == "stable" else event)
@@ -218,31 +221,46 @@ def _with_history(ground: Ground, site: Site, turn: int) -> Site | None:
 def place_sites(ground: Ground) -> tuple[Site, ...]:
     """Villages thrown at random places, large ones first, none close to another."""
     size, seed = ground.size_m, ground.seed
-    count = max(3, int((size / 1000) ** 2 * 5.5))
+    count = max(5, int((size / 1000) ** 2 * 5.5))
     largest = min(330.0, size / 4.5)
-    sizes = sorted((min(largest, 34 * np.exp(draw(seed, 1000 + n) ** 1.6 * 2.3)) for n in range(count)), reverse=True)
+    sizes = sorted((min(largest, 42 * np.exp(draw(seed, 1000 + n) ** 1.6 * 2.1)) for n in range(count)), reverse=True)
     k = np.arange(-80, 120)
     edges = [arterial(k, axis, seed) for axis in (0, 1)]
     sites: list[Site] = []
+    owed: list[str] = []
     for n, radius in enumerate(sizes):
-        for attempt in range(8):
+        for attempt in range(24):
             key = derive(seed, 2000, n, attempt)
-            shrink = radius * 0.93**attempt
+            shrink = radius * 0.96**attempt
             rim = min(0.9 * shrink, size / 3)
             x, y = draw(key, 0, rim, size - rim), draw(key, 1, rim, size - rim)
-            if any(max(abs(x - o.x), abs(y - o.y)) < 1.4 * (shrink + o.radius) + 25 for o in sites):
+            if any(max(abs(x - o.x), abs(y - o.y)) < 1.3 * (shrink + o.radius) + 25 for o in sites):
                 continue
             cell = _super_cell(ground, x, y, edges)
             angle = draw(key, 2, 0, np.pi)
             site = Site(len(sites), key, x, y, shrink, angle, derive(key, 3) % 3, cell)
             if _outside(ground, site):
                 continue
-            complete = _with_history(ground, site, len(sites))
+            complete = _fulfil(ground, site, owed)
             if complete is not None:
                 sites.append(complete)
                 break
     _blocked.cache_clear()
     return tuple(sites)
+
+
+def _fulfil(ground: Ground, site: Site, owed: list[str]) -> Site | None:
+    """The site with the first of the ``owed`` events that can happen there, which is then owed no more."""
+    if not owed:
+        owed.extend(_WISHES)
+    for wish in owed:
+        complete = _with_history(ground, site, wish)
+        if complete is None:
+            return None
+        if wish in complete.events:
+            owed.remove(wish)
+            return complete
+    return complete
 
 
 def _outside(ground: Ground, site: Site) -> bool:
@@ -253,7 +271,9 @@ def _outside(ground: Ground, site: Site) -> bool:
     return near or min(u - u0, u1 - u, v - v0, v1 - v) < 0.45 * site.radius
 
 
-def _super_cell(ground: Ground, x: float, y: float, edges: list[tuple[Doubles, Doubles]]) -> tuple[float, float, float, float]:
+def _super_cell(
+    ground: Ground, x: float, y: float, edges: list[tuple[Doubles, Doubles]]
+) -> tuple[float, float, float, float]:
     """The inside of the arterial roads around a place, in the street grid."""
     bounds = []
     for value, (at, half) in zip((float(ground.u.at(x, y)), float(ground.v.at(x, y))), edges, strict=True):
