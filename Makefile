@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both need Python 3.11 or newer and nothing else.
 # PIP_ARGS goes to pip: on a machine without a GPU,
 #   make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
-# saves 3 GB of CUDA libraries.
+# saves some 4 GB of CUDA libraries.
 
 VENV ?= .venv
 PIP_ARGS ?=
@@ -25,7 +25,7 @@ help:
 $(BIN)/python:
 	@$(or $(PYTHON),false) -c $(IS_NEW) 2>/dev/null || { \
 		echo "uvsam needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Making the environment $(VENV) (torch alone is some hundred MB: a few minutes)"
+	@echo "Making the environment $(VENV) (several GB with CUDA, see the top of the Makefile: some minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "on Debian and Ubuntu: apt install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed: $(BIN)/python pyproject.toml

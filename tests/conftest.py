@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a busy machine is not a bug
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
