@@ -15,7 +15,7 @@ from uvsam.simulate.villages import Houses, Site
 # Roofs: grey and mauve sheets with rust and tarpaulins; concrete and blue sheet around yards; tiles.
 _ROOFS = (
     palette(
-        (56, 148, 140, 142), (20, 138, 129, 126), (12, 160, 153, 152), (3, 148, 120, 104), (5, 236, 236, 236),
+        (56, 148, 140, 142), (20, 138, 129, 126), (12, 160, 153, 152), (3, 148, 120, 104), (3.5, 232, 232, 232),
         (4, 158, 172, 192), (4, 112, 105, 104), (1, 164, 112, 92), (0.6, 96, 126, 180),
     ),
     palette(
@@ -68,14 +68,14 @@ def paint_houses(
     roof = rim > 0
     ridge = table.ridge[plot]
     slope = np.where(np.abs(ridge) < 0.25, ds0 - ds1, dt0 - dt1)
-    wear = 1 + np.float32(0.04) * fine + np.float32(0.035) * rough
+    wear = 1 + np.float32(0.045) * fine + np.float32(0.05) * rough
     wear += np.where(slope > 0, np.float32(0.16), np.float32(-0.16)) * ridge
     wear *= np.where(rim < 0.3, np.float32(0.72), np.float32(1.0))
     wear *= np.where(fine > 2.1, np.float32(1.25), np.where(fine < -2.0, np.float32(0.74), np.float32(1.0)))
     rgb = np.where(roof, table.colour[:, plot] * wear, rough_ground(fine, rough))
     height = np.where(roof, table.height[plot], _ZERO)
     across, down = (ds0 - ds1) * np.float32(0.5), (dt0 - dt1) * np.float32(0.5)
-    crown = table.tree[plot] & (across * across + down * down < 8 + 2 * fine)
+    crown = (table.tree[plot] & (across * across + down * down < 8 + 2 * fine)) | (rough > 2.2)
     rgb = np.where(crown, _leaves(look, fine), rgb)
     return rgb, np.where(crown, np.float32(5), height)
 

@@ -69,7 +69,7 @@ def bend(site: Site) -> tuple[Lattice, Lattice]:
     """The bent frame (s, t) of a site as lattices over the ground."""
     x, y = Lattice.nodes(-site.reach - 16, site.reach + 16, 8.0)
     cos, sin = np.cos(site.angle), np.sin(site.angle)
-    amount = (1.0, 0.35, 0.8)[site.style]
+    amount = (1.2, 0.4, 0.9)[site.style]
     ws = 17 * noise(x, y, 170, derive(site.key, 1)) + 4.5 * noise(x, y, 55, derive(site.key, 2))
     wt = 17 * noise(x, y, 170, derive(site.key, 3)) + 4.5 * noise(x, y, 55, derive(site.key, 4))
     low = -site.reach - 16
@@ -238,7 +238,7 @@ def place_sites(ground: Ground) -> tuple[Site, ...]:
                 continue
             cell = _super_cell(ground, x, y, edges)
             angle = draw(key, 2, 0, np.pi)
-            site = Site(len(sites), key, x, y, shrink, angle, derive(key, 3) % 3, cell)
+            site = Site(len(sites), key, x, y, shrink, angle, (0, 0, 0, 1, 1, 1, 2)[derive(key, 3) % 7], cell)
             if _outside(ground, site):
                 continue
             complete = _fulfil(ground, site, owed)
