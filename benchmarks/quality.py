@@ -273,12 +273,12 @@ def write_card(path: Path, result: dict[str, Any]) -> None:
     }
     fields["outline"] |= {name: choice[name] for name in ("close_m", "min_hole_m2", "min_area_m2")}
     fields["quality"] = [
-        {"measure": f"pixel IoU, {kind}", "on": name, "value": round(value, 3), "command": COMMAND}
+        {"measure": f"pixel IoU, {kind}", "tested_on": name, "value": round(value, 3), "command": COMMAND}
         for name, values in result["areas"].items()
         for kind, value in values.items()
     ] + [
         {
-            "measure": "expected calibration error", "on": "test areas of the two folds",
+            "measure": "expected calibration error", "tested_on": "test areas of the two folds",
             "value": round(result["calibration_error"], 4), "command": COMMAND,
         }
     ]  # fmt: skip

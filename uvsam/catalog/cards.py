@@ -63,7 +63,7 @@ class Quality(Strict):
     """One measured number: what, on what, and by which command."""
 
     measure: str
-    on: str
+    tested_on: str
     value: float
     command: str
 

@@ -32,7 +32,7 @@ def command(name: str | None) -> None:
             ("outlines", f"from {card.outline.min_area_m2:g} m², lanes up to {card.outline.close_m:g} m bridged"),
             ("licence", card.licence),
             *(("trained on", source) for source in card.trained_on),
-            *(("quality", f"{found.measure} {found.value:g} on {found.on}") for found in card.quality),
+            *(("quality", f"{found.measure} {found.value:g} on {found.tested_on}") for found in card.quality),
             *(("limit", limit) for limit in card.limits),
             ("sha256", card.sha256),
         ]

@@ -79,7 +79,7 @@ def _quality(trainer: L.Trainer, config: SpecialistTraining, command: str) -> li
     return [
         Quality(
             measure=f"pixel IoU of the village class at threshold {float(measured['val_threshold']):.2f}",
-            on=f"{rule.share:.0%} of the training area, held out in blocks of {rule.block_m:g} m",
+            tested_on=f"{rule.share:.0%} of the training area, held out in blocks of {rule.block_m:g} m",
             value=round(float(measured["val_iou"]), 4),
             command=command,
         )
