@@ -15,7 +15,7 @@ def test_bundled_models_are_complete_and_say_where_they_come_from(name: str) -> 
     card = load_card(name)
     assert card.name == name
     assert verified_weights(name).stat().st_size > 100_000
-    assert card.licence and card.trained_on and card.made_by and card.quality and card.limits
+    assert all([card.licence, card.trained_on, card.made_by, card.quality, card.limits, card.reliability])
 
 
 def test_the_default_model_is_bundled() -> None:

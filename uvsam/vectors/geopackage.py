@@ -94,7 +94,7 @@ def read_villages(path: Path | str, layer: str | None = None) -> gpd.GeoDataFram
         LabelError: not a vector file, no such layer, or other things than polygons in it.
     """
     try:
-        layer = layer or _layer_of_polygons(path)
+        layer = layer or polygon_layer(path)
         frame = pyogrio.read_dataframe(path, layer=layer, force_2d=True)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise LabelError(f"cannot read polygons from {path}: {_one_line(error)}") from error
@@ -167,7 +167,12 @@ def _layers(path: Path | str) -> dict[str, str | None]:
         raise LabelError(f"cannot read {path}: {_one_line(error)}") from error
 
 
-def _layer_of_polygons(path: Path | str) -> str:
+def polygon_layer(path: Path | str) -> str:
+    """The layer to read from a vector file: ``villages`` if there is one, else the only one of polygons.
+
+    Raises:
+        LabelError: not a vector file, or several layers could be meant.
+    """
     layers = {name: kind for name, kind in _layers(path).items() if kind is not None}
     if VILLAGES.name in layers:
         return VILLAGES.name

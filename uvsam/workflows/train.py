@@ -2,6 +2,7 @@
 
 import os
 import platform
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def train_specialist(
         drop_last=True, persistent_workers=config.workers > 0,
     )  # fmt: skip
     validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None
+    warnings.filterwarnings("ignore", module="lightning")  # advice to programmers, not to users
     trainer = _trainer(config, progress, validates=bool(requests))
     last = config.output / "last.ckpt"
     checkpoint = str(last) if resume and last.is_file() else None
@@ -146,8 +148,8 @@ def draft_card(config: SpecialistTraining, command: str) -> ModelCard:
         network=config.network,
         classes=config.classes,
         gsd_m=config.gsd_m,
-        chip_px=config.crop_px,
-        halo_px=config.crop_px // 8 // 16 * 16,
+        chip_px=config.chip_px,
+        halo_px=config.halo_px,
         weights=f"{config.name}.safetensors",
         sha256="0" * 64,
         licence=config.licence,
