@@ -1,7 +1,7 @@
 """The specialist: a small semantic network that scores every pixel as village or not.
 
-The SegFormer of the paper (Xie et al. 2021: an encoder with four or more scales and an all-MLP decoder) and the baselines
-it is compared with, all built by segmentation-models-pytorch.
+The SegFormer of the paper (Xie et al. 2021: an encoder of several scales and an all-MLP decoder) and the baselines it
+is compared with, all built by segmentation-models-pytorch.
 """
 
 from collections.abc import Callable
