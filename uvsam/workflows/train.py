@@ -167,6 +167,7 @@ def export(module: SpecialistModule, folder: Path, quality: Sequence[Quality]) -
         for name, value in module.average.module.state_dict().items()
     }
     save_file(state, weights, metadata={"name": module.card.name, "format": "pt"})
+    weights.chmod(0o644)  # safetensors writes files for the owner only
     card = module.card.model_copy(update={"sha256": file_sha256(weights), "quality": tuple(quality)})
     path = folder / f"{card.name}.yaml"
     path.write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8")
