@@ -226,18 +226,23 @@ class Choice:
     """Threshold (calibrated) and outline defaults."""
 
     threshold: float
+    seed_threshold: float = 0.0
     close_m: float = 0.0
     min_hole_m2: float = 0.0
     min_area_m2: float = 0.0
 
     def iou(self, area: Area, path: Path, temperature: float, simplify_m: float = 0.0) -> float:
-        raw = float(1 / (1 + np.exp(-np.log(self.threshold / (1 - self.threshold)) * temperature)))
-        rules = RegionRules(raw, raw, min_area_m2=self.min_area_m2, close_m=self.close_m)
+        low, seed = (
+            float(1 / (1 + np.exp(-np.log(score / (1 - score)) * temperature)))
+            for score in (self.threshold, max(self.threshold, self.seed_threshold))
+        )
+        rules = RegionRules(low, seed, min_area_m2=self.min_area_m2, close_m=self.close_m)
         return outline_iou(area, path, rules, self.min_hole_m2, simplify_m)
 
 
 CANDIDATES = {
     "threshold": (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
+    "seed_threshold": (0.0, 0.6, 0.7, 0.8, 0.9),
     "close_m": (0.0, 5.0, 10.0, 15.0, 20.0, 30.0),
     "min_hole_m2": (0.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0),
     "min_area_m2": (0.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0),
@@ -254,7 +259,7 @@ def tune(areas: dict[str, Area], paths: dict[str, Path], temperature: float) -> 
         return float(np.mean([np.mean(values) for values in by_city.values()]))
 
     choice, log = Choice(0.5), []
-    for field in ("threshold", "close_m", "min_hole_m2", "min_area_m2", "threshold"):
+    for field in ("threshold", "close_m", "min_hole_m2", "seed_threshold", "min_area_m2", "threshold"):
         tried = {value: mean_iou(replace(choice, **{field: value})) for value in CANDIDATES[field]}
         choice = replace(choice, **{field: max(tried, key=lambda value: tried[value])})
         log.append(f"{field}: " + "  ".join(f"{value:g} {iou:.4f}" for value, iou in tried.items()))
@@ -269,7 +274,7 @@ def write_card(path: Path, result: dict[str, Any]) -> None:
     fields["calibration"] = {
         "temperature": round(result["temperature"], 3),
         "threshold": choice["threshold"],
-        "seed_threshold": choice["threshold"],
+        "seed_threshold": max(choice["threshold"], choice["seed_threshold"]),
     }
     fields["outline"] |= {name: choice[name] for name in ("close_m", "min_hole_m2", "min_area_m2")}
     fields["quality"] = [
@@ -284,6 +289,24 @@ def write_card(path: Path, result: dict[str, Any]) -> None:
     ]  # fmt: skip
     fields["reliability"] = result["reliability"]
     path.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120))
+
+
+def draw_reliability(rows: list[list[float]], error: float, path: Path) -> None:
+    """The reliability diagram: what share of the pixels with a score is village."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    share, score, village = np.array(rows).T
+    figure, axes = plt.subplots(figsize=(4.2, 4), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    axes.scatter(score, village, s=20 + 400 * share, color="#c44", alpha=0.8)
+    axes.plot(score, village, color="#c44", linewidth=1)
+    axes.set(xlabel="score", ylabel="share that is village", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_title(f"Unseen ground; expected calibration error {error:.3f}", fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -334,6 +357,7 @@ def main() -> None:
         print(name, {k: round(v, 3) for k, v in result["areas"][name].items()}, flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
+    draw_reliability(rows, error, options.out.with_name("reliability.png"))
     if options.write_card:
         write_card(options.write_card, result)
 
