@@ -9,7 +9,6 @@ import click
 import pytest
 
 from uvsam.cli.main import cli
-from uvsam.evaluation.layers import COVERAGE_LAYER
 from uvsam.training.config import Augmentation, Source, SpecialistTraining, Validation, load_training
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
@@ -115,4 +114,3 @@ def test_every_column_of_the_result_is_explained() -> None:
         assert f"## Layer `{layer.name}`" in text
         section = text.split(f"## Layer `{layer.name}`")[1].split("\n## ")[0]
         assert all(f"`{column}`" in section for column in layer.columns)
-    assert COVERAGE.name == COVERAGE_LAYER

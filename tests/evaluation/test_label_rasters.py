@@ -14,8 +14,8 @@ from rasterio.transform import Affine, from_origin
 
 from uvsam.errors import LabelError
 from uvsam.evaluation import rasters
-from uvsam.evaluation.layers import Layer
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
+from uvsam.vectors.polygon_files import PolygonLayer
 
 UTM = CRS.from_epsg(32643)
 NORTH_UP = from_origin(300_000, 2_100_000, 2, 2)
@@ -33,11 +33,11 @@ def write(path: Path, labels: np.ndarray, transform: Affine = NORTH_UP, **profil
     return path
 
 
-def cells(mask: np.ndarray, transform: Affine) -> Layer:
+def cells(mask: np.ndarray, transform: Affine) -> PolygonLayer:
     """Every pixel of a mask as a square of its own."""
     squares = [shapely.affinity.affine_transform(shapely.box(c, r, c + 1, r + 1), transform.to_shapely())
                for r, c in zip(*np.nonzero(mask), strict=True)]  # fmt: skip
-    return Layer(np.array(squares, dtype=object), UTM)
+    return PolygonLayer(np.array(squares, dtype=object), UTM)
 
 
 def components(mask: np.ndarray) -> int:

@@ -5,7 +5,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvsam.evaluation.region import Region, polygons_only
+from uvsam.evaluation.region import Region
 
 corners = st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 8)] * 2)
 boxes = st.lists(corners.map(lambda c: shapely.box(c[0], c[1], c[0] + c[2], c[1] + c[3])), max_size=6).map(
@@ -32,14 +32,3 @@ def test_a_sliver_is_no_object() -> None:
     village = shapely.box(0, 0, 100, 100)
     assert len(Region(shapely.box(99.5, 0, 300, 100)).clip(np.array([village]))) == 0
     assert len(Region(shapely.box(98, 0, 300, 100)).clip(np.array([village]))) == 1
-
-
-def test_broken_polygons_become_the_ground_they_enclose() -> None:
-    bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
-    spike = shapely.Polygon([(0, 0), (4, 0), (4, 1), (4, 0), (4, 0), (4, 4), (0, 4)])
-    flat = shapely.Polygon([(0, 0), (1, 1), (2, 2)])
-    fixed = polygons_only(np.array([bow_tie, spike, flat], dtype=object))
-    assert shapely.is_valid(fixed).all()
-    assert list(shapely.area(fixed)) == [2, 16]
-    assert (shapely.get_dimensions(fixed) == 2).all()
-    assert "COLLECTION" not in "".join(shape.wkt for shape in fixed).upper()

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from uvsam.errors import LabelError, OutputError
-from uvsam.vectors.geopackage import check_output, read_coverage, read_run, read_villages, write_villages
+from uvsam.vectors.geopackage import check_output, read_run, write_villages
 from uvsam.vectors.schema import COVERAGE, VILLAGES, as_date, make_frame
 
 DAY = datetime.date(2016, 5, 4)
@@ -52,14 +52,14 @@ def test_what_was_written_is_read_back(tmp_path, name):
     path = tmp_path / name
     villages, coverage = frames()
     write_villages(path, villages, coverage, RUN)
-    back = read_villages(path)
+    back = gpd.read_file(path, layer="villages")
     assert list(back.columns) == [*VILLAGES.columns, "geometry"]
     assert back.crs == villages.crs
     assert shapely.equals(back.geometry.to_numpy(), villages.geometry.to_numpy()).all()
     for column in VILLAGES.columns:
         assert back[column].tolist() == villages[column].tolist()
     assert as_date(back["acquired"][0]) == DAY
-    assert read_coverage(path)["area_m2"].tolist() == [1e4]
+    assert gpd.read_file(path, layer="coverage")["area_m2"].tolist() == [1e4]
     run = read_run(path)
     assert list(run) == list(RUN)
     assert (run["model"], run["note"]) == ("segformer", "城中村")
@@ -86,14 +86,13 @@ def test_no_village_gives_the_same_layers_without_rows(tmp_path):
     assert dict(zip(fields, subtypes, strict=True))["on_edge"] == "OFSTBoolean"
     assert geometry == "Polygon"
     assert schema(tmp_path / "none.gpkg")["coverage"][3] == "MultiPolygon"
-    assert len(read_villages(tmp_path / "none.gpkg")) == 0
     assert len(gpd.read_file(tmp_path / "none.gpkg", layer="villages")) == 0
 
 
 def test_no_date_and_no_crs_are_nothing_and_not_made_up(tmp_path, recwarn):
     path = tmp_path / "villages.gpkg"
     write_villages(path, *frames(crs=None, acquired=None), RUN)
-    back = read_villages(path)
+    back = gpd.read_file(path, layer="villages")
     assert [as_date(value) for value in back["acquired"]] == [None, None]
     assert [w for w in recwarn if "crs" in str(w.message)] == []
     with sqlite3.connect(path) as database:
@@ -108,7 +107,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path):
         write_villages(path, *frames(1), RUN)
     assert path.read_bytes() == before
     write_villages(path, *frames(1), RUN, overwrite=True)
-    assert len(read_villages(path)) == 1
+    assert len(gpd.read_file(path, layer="villages")) == 1
 
 
 def test_places_where_nothing_can_be_written(tmp_path):
@@ -172,32 +171,3 @@ def test_frames_with_another_schema_are_refused(tmp_path):
     with pytest.raises(LabelError, match="should hold Polygon only, not Point"):
         write_villages(tmp_path / "a.gpkg", villages.set_geometry(villages.centroid), coverage, RUN)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["labels.geojson", "labels.shp", "labels.gpkg"])
-def test_polygons_of_any_file_are_read_and_repaired(tmp_path, name):
-    bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
-    parts = shapely.MultiPolygon([shapely.box(5, 5, 6, 6), shapely.box(8, 8, 9, 9)])
-    gpd.GeoDataFrame({"class": ["a", "b", "c"]}, geometry=[bow_tie, None, parts], crs=4326).to_file(tmp_path / name)
-    back = read_villages(tmp_path / name)
-    assert back["class"].tolist() == ["a", "c"]
-    assert back.is_valid.all()
-    assert shapely.area(back.geometry.to_numpy()).tolist() == pytest.approx([2, 2])
-    assert read_coverage(tmp_path / name) is None
-    assert read_run(tmp_path / name) == {}
-
-
-def test_files_that_hold_no_polygons_say_so(tmp_path):
-    points = tmp_path / "points.gpkg"
-    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=4326).to_file(points, layer="p")
-    with pytest.raises(LabelError, match="should have one layer of polygons, found none"):
-        read_villages(points)
-    with pytest.raises(LabelError, match="holds Point; only polygons"):
-        read_villages(points, "p")
-    with pytest.raises(LabelError, match="cannot read polygons"):
-        read_villages(points, "q")
-    with pytest.raises(LabelError, match="cannot read"):
-        read_villages(tmp_path / "nowhere.gpkg")
-    (tmp_path / "text.gpkg").write_text("no database")
-    with pytest.raises(LabelError, match="cannot read"):
-        read_villages(tmp_path / "text.gpkg")

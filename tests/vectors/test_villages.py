@@ -1,5 +1,6 @@
 import datetime
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -11,7 +12,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from uvsam.mosaic.regions import RegionRules
-from uvsam.vectors.geopackage import read_villages, write_villages
+from uvsam.vectors.geopackage import write_villages
 from uvsam.vectors.schema import COVERAGE, VILLAGES, check_schema
 from uvsam.vectors.villages import villages_from_scores
 
@@ -139,7 +140,7 @@ def test_nothing_found_is_a_result(tmp_path):
     assert len(villages) == 0
     assert coverage["area_m2"][0] == pytest.approx(1200, rel=1e-3)
     write_villages(tmp_path / "villages.gpkg", villages, coverage, {})
-    assert list(read_villages(tmp_path / "villages.gpkg").columns) == [*VILLAGES.columns, "geometry"]
+    assert list(gpd.read_file(tmp_path / "villages.gpkg").columns) == [*VILLAGES.columns, "geometry"]
 
     path, geobox = scene(tmp_path / "unseen.tif", values * 0)
     villages, coverage = villages_from_scores(path, geobox, (1.0, 1.0), HALF, min_hole_m2=10, simplify_m=1)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uvsam.cli.console import clock, print_pairs
+
 if TYPE_CHECKING:
     from uvsam.workflows.info import SceneInfo
 
@@ -63,16 +65,11 @@ def command(
     if as_json:
         click.echo(json.dumps(info.as_json(), indent=2))
         return
-    lines = describing_lines(info)
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        click.echo(f"{name:<{width}}  {text}")
+    print_pairs(describing_lines(info))
 
 
 def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
     """(what, value) for people."""
-    from uvsam.cli.console import clock
-
     unit = "m" if info.crs is None else "units of the CRS"
     stretch = ", ".join(f"{low:g}..{high:g}" for low, high in zip(info.stretch.low, info.stretch.high, strict=True))
     lines = [

@@ -19,9 +19,9 @@ from shapely.affinity import affine_transform
 
 from uvsam.errors import LabelError
 from uvsam.evaluation.confusion import Confusion
-from uvsam.evaluation.layers import Layer, place
 from uvsam.evaluation.pixels import count_pixels
 from uvsam.progress import Progress, silent
+from uvsam.vectors.polygon_files import PolygonLayer, place
 
 VILLAGE, IGNORED = 1, 2
 STRIP_PX = 2**23
@@ -60,10 +60,10 @@ class LabelRaster:
         with self.open() as dataset:
             return place(None if dataset.crs is None else CRS.from_user_input(dataset.crs))
 
-    def extent(self) -> Layer:
+    def extent(self) -> PolygonLayer:
         """The outline of the raster."""
         with self.open() as dataset:
-            return Layer(np.array([_outline(dataset.shape, dataset.transform)]), self.crs())
+            return PolygonLayer(np.array([_outline(dataset.shape, dataset.transform)]), self.crs())
 
     def classify(self, labels: NDArray[Any], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Labels (H, W) as 0 other, 1 village, 2 ignored; ``mask`` (H, W) is 0 where the raster has no data."""
@@ -90,12 +90,12 @@ class RasterTruth:
     """What a label raster holds: pixel counts against a prediction, true objects, and ground without a label."""
 
     pixels: Confusion
-    villages: Layer
-    ignored: Layer
+    villages: PolygonLayer
+    ignored: PolygonLayer
 
 
 def compare_with_raster(
-    raster: LabelRaster, predicted: Layer, inside: Sequence[Layer], progress: Progress = silent
+    raster: LabelRaster, predicted: PolygonLayer, inside: Sequence[PolygonLayer], progress: Progress = silent
 ) -> RasterTruth:
     """Compare polygons with a label raster, in strips of rows, and collect the raster's objects.
 
@@ -129,7 +129,7 @@ def compare_with_raster(
                 counts += count_pixels(ours, classes == VILLAGE, valid)
                 progress("compare pixels", done, len(windows))
         found = _polygons(path)
-    return RasterTruth(counts, Layer(found[VILLAGE], crs), Layer(found[IGNORED], crs))
+    return RasterTruth(counts, PolygonLayer(found[VILLAGE], crs), PolygonLayer(found[IGNORED], crs))
 
 
 def _mask(dataset: Any, window: Window) -> NDArray[np.uint8]:

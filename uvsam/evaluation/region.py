@@ -8,6 +8,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from uvsam.vectors.polygon_files import polygons_only
+
 MIN_SHARE_INSIDE = 0.01
 
 
@@ -57,14 +59,3 @@ class Region:
         """The lines where the region ends."""
         outer = [] if self.inside is None else [shapely.boundary(self.inside)]
         return np.array([*outer, *shapely.boundary(self.ignored)], dtype=object)
-
-
-def polygons_only(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Valid polygons and multipolygons of the same ground; points and lines that an overlay left are dropped."""
-    fixed = shapely.make_valid(geometries)
-    mixed = np.flatnonzero(shapely.get_type_id(fixed) == shapely.GeometryType.GEOMETRYCOLLECTION)
-    for index in mixed:
-        parts = shapely.get_parts(shapely.get_parts(fixed[index]))
-        fixed[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
-    areal: NDArray[np.object_] = fixed[shapely.area(fixed) > 0]
-    return areal

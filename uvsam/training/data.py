@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 import torch
 from numpy.typing import NDArray
+from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.transform import from_origin
+from rasterio.features import rasterize
+from rasterio.transform import from_bounds, from_origin
 from rasterio.vrt import WarpedVRT
 from torchgeo.datasets import DatasetNotFoundError, GeoDataset, IntersectionDataset, RasterDataset, VectorDataset
 
@@ -23,7 +26,7 @@ from uvsam.errors import LabelError
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.training.config import Source
-from uvsam.vectors.geopackage import polygon_layer
+from uvsam.vectors.polygon_files import polygon_layer, read_polygons
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
 RASTER_GLOB = r"^(?!\.).*\.(tiff?|vrt|jp2|img)$"
@@ -92,18 +95,32 @@ class LabelRasters(RasterDataset):
 
 
 class VillagePolygons(VectorDataset):
-    """Village polygons: samples hold ``mask`` 1 inside and 0 outside, and ``labelled``."""
+    """Village polygons: samples hold ``mask`` 1 inside and 0 outside, and ``labelled``.
 
-    filename_regex = r".*"
+    The file is read once, by the reader that ``evaluate`` has.
+
+    Raises:
+        LabelError: the file cannot be used.
+    """
+
+    def __init__(self, path: Path, images: RasterDataset) -> None:
+        layer = read_polygons(path)
+        if layer.crs is None:
+            raise LabelError(f"{path} has no coordinate reference system; assign it first")
+        if not len(layer.polygons):
+            raise LabelError(f"{path} has no polygon")
+        self.polygons = layer.to_crs(CRS.from_user_input(images.crs))
+        self.tree = shapely.STRtree(self.polygons)
+        super().__init__(str(path), crs=images.crs, res=images.res, layer=polygon_layer(path))
 
     def __getitem__(self, query: Any) -> dict[str, Any]:
-        x, y, t = self._disambiguate_slice(query)
-        try:
-            mask = super().__getitem__((x, y, t))["mask"]
-        except IndexError:  # torchgeo's answer where no polygon is near
-            shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
-            mask = torch.zeros(shape, dtype=torch.int64)
-        return {"mask": mask.long(), "labelled": torch.ones_like(mask, dtype=torch.bool)}
+        x, y, _ = self._disambiguate_slice(query)
+        shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
+        here = self.polygons[np.sort(self.tree.query(shapely.box(x.start, y.start, x.stop, y.stop)))]
+        mask = np.zeros(shape, np.uint8)
+        if len(here):
+            rasterize(here, out=mask, transform=from_bounds(x.start, y.start, x.stop, y.stop, *shape[::-1]))
+        return {"mask": torch.from_numpy(mask).long(), "labelled": torch.ones(shape, dtype=torch.bool)}
 
 
 def open_source(source: Source) -> GeoDataset:
@@ -144,10 +161,9 @@ class _PolygonsOverImages(IntersectionDataset):
 def _with_polygons(source: Source) -> GeoDataset:
     images = _open(SceneImages, source.images, source)
     try:
-        layer = polygon_layer(source.labels)
-        polygons = VillagePolygons(str(source.labels), crs=images.crs, res=images.res, layer=layer)
-    except (DatasetNotFoundError, FileNotFoundError) as error:
-        raise LabelError(f"source '{source.name}': no polygons at {source.labels}") from error
-    if not polygons.index.union_all().intersects(images.index.union_all()):
+        polygons = VillagePolygons(source.labels, images)
+    except LabelError as error:
+        raise LabelError(f"source '{source.name}': {error}") from error
+    if not len(polygons.tree.query(images.index.union_all(), predicate="intersects")):
         raise LabelError(f"source '{source.name}': labels and images do not overlap")
     return _PolygonsOverImages(images, polygons)

@@ -1,4 +1,4 @@
-"""``villages.gpkg``: what the package writes, and polygons that users bring."""
+"""``villages.gpkg``: what the package writes."""
 
 import contextlib
 import json
@@ -14,8 +14,10 @@ import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from uvsam.errors import LabelError, OutputError
+from uvsam.errors import OutputError
+from uvsam.raster.access import one_line
 from uvsam.raster.writer import temporary_name
+from uvsam.vectors.polygon_files import layer_kinds
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
 
 RUN = "run"
@@ -75,55 +77,20 @@ def write_villages(
         _check_rows(part, {VILLAGES.name: len(villages), COVERAGE.name: len(coverage), RUN: len(run)})
         part.replace(path)
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise OutputError(f"cannot write {path}: {_one_line(error)}") from error
+        raise OutputError(f"cannot write {path}: {one_line(error)}") from error
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
-def read_villages(path: Path | str, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Polygons of any vector file: ours, or labels drawn by hand.
-
-    Invalid polygons are repaired, rows without a geometry left out. The frame may be empty.
-
-    Args:
-        layer: default: ``villages`` if there is one, else the file's only layer of polygons.
-
-    Raises:
-        LabelError: not a vector file, no such layer, or other things than polygons in it.
-    """
-    try:
-        layer = layer or polygon_layer(path)
-        frame = pyogrio.read_dataframe(path, layer=layer, force_2d=True)
-    except (DataSourceError, DataLayerError, OSError) as error:
-        raise LabelError(f"cannot read polygons from {path}: {_one_line(error)}") from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise LabelError(f"layer {layer} of {path} has no geometries; name another layer")
-    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
-    other = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon"})
-    if other:
-        raise LabelError(f"layer {layer} of {path} holds {', '.join(other)}; only polygons can be used")
-    valid = shapely.make_valid(frame.geometry.to_numpy(), method="structure", keep_collapsed=False)
-    return frame.set_geometry(gpd.GeoSeries(valid, index=frame.index, crs=frame.crs)).reset_index(drop=True)
-
-
-def read_coverage(path: Path | str) -> gpd.GeoDataFrame | None:
-    """Layer ``coverage`` of a file that ``predict`` wrote; None for other files.
-
-    Raises:
-        LabelError: not a vector file.
-    """
-    return read_villages(path, COVERAGE.name) if COVERAGE.name in _layers(path) else None
-
-
-def read_run(path: Path | str) -> dict[str, str]:
+def read_run(path: Path) -> dict[str, str]:
     """Table ``run`` of a file that ``predict`` wrote; empty for other files.
 
     Raises:
         LabelError: not a vector file.
     """
-    if RUN not in _layers(path):
+    if RUN not in layer_kinds(path):
         return {}
     table = pyogrio.read_dataframe(path, layer=RUN)
     return dict(zip(table["key"], table["value"], strict=True))
@@ -157,31 +124,3 @@ def _check_rows(path: Path, expected: Mapping[str, int]) -> None:
         found = pyogrio.read_info(path, layer=name, force_feature_count=True)["features"]
         if found != count:
             raise OSError(f"{found} of {count} rows of {name} arrived; is the disk full?")
-
-
-def _layers(path: Path | str) -> dict[str, str | None]:
-    """Type of geometry of each layer."""
-    try:
-        return {str(name): kind for name, kind in pyogrio.list_layers(path)}
-    except (DataSourceError, DataLayerError, OSError) as error:
-        raise LabelError(f"cannot read {path}: {_one_line(error)}") from error
-
-
-def polygon_layer(path: Path | str) -> str:
-    """The layer to read from a vector file: ``villages`` if there is one, else the only one of polygons.
-
-    Raises:
-        LabelError: not a vector file, or several layers could be meant.
-    """
-    layers = {name: kind for name, kind in _layers(path).items() if kind is not None}
-    if VILLAGES.name in layers:
-        return VILLAGES.name
-    polygons = [name for name, kind in layers.items() if "Polygon" in kind or kind.startswith("Unknown")]
-    if len(polygons) != 1:
-        found = ", ".join(polygons) or "none"
-        raise LabelError(f"{path} should have one layer of polygons, found {found}; name the layer")
-    return polygons[0]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -15,12 +15,13 @@ from uvsam.errors import LabelError
 from uvsam.evaluation.areas import AreaBias, area_bias
 from uvsam.evaluation.boundaries import BoundaryScore, compare_boundaries
 from uvsam.evaluation.confusion import Confusion
-from uvsam.evaluation.layers import Layer, local_map, read_coverage, read_polygons
+from uvsam.evaluation.local_map import local_map
 from uvsam.evaluation.objects import confusion_of, fill_holes, match_as_paper, match_optimally, pair_ious
 from uvsam.evaluation.pixels import count_areas, dissolve
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
 from uvsam.evaluation.region import Region, no_polygons
 from uvsam.progress import Progress, silent
+from uvsam.vectors.polygon_files import PolygonLayer, read_coverage, read_polygons
 
 OBJECT_IOU = 0.5
 TOLERANCES_M = (2.0, 5.0)
@@ -112,7 +113,7 @@ def evaluate(
         _check_places(prediction, predicted, truth.path, villages)
         coverage = read_coverage(truth.path)
         limits += [] if coverage is None else [coverage]
-        ignored, pixels = Layer(no_polygons(), None), None
+        ignored, pixels = PolygonLayer(no_polygons(), None), None
         chart = local_map([villages, predicted, *limits])
 
     region = Region(_common_ground([limit.to_crs(chart) for limit in limits]), ignored.to_crs(chart))
@@ -137,7 +138,7 @@ def evaluate(
     )
 
 
-def _check_places(prediction: Path, predicted: Layer, truth: Path, other: Layer) -> None:
+def _check_places(prediction: Path, predicted: PolygonLayer, truth: Path, other: PolygonLayer) -> None:
     if (predicted.crs is None) != (other.crs is None):
         without, place = (prediction, truth) if predicted.crs is None else (truth, prediction)
         raise LabelError(f"{without} has no coordinate reference system, {place} has one: assign it first")

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import shapely
 import torch
+from pyproj import CRS
+from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
@@ -28,7 +31,8 @@ from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
 from uvsam.raster.writer import write_cog
 from uvsam.settings import PredictSettings
 from uvsam.tiles import TilePlan, plan_tiles
-from uvsam.vectors.geopackage import check_output, read_villages, write_villages
+from uvsam.vectors.geopackage import check_output, write_villages
+from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
 from uvsam.workflows.preview import write_preview
 from uvsam.workflows.scoring import Scored, score_scene
@@ -139,21 +143,23 @@ def _device(name: str) -> str:
 
 def _area_px(path: Path, scene: Scene) -> BaseGeometry:
     """Area of interest in pixel coordinates of the scene."""
-    area = read_villages(path)
-    if area.empty:
+    area = read_polygons(path)
+    if not len(area.polygons):
         raise LabelError(f"area of interest {path} has no polygon")
-    if scene.geobox.crs is not None:
-        if area.crs is None:
-            raise LabelError(f"area of interest {path} has no CRS")
-        area = area.to_crs(scene.geobox.crs.to_wkt())
-    inverse = ~scene.geobox.affine
-    whole: BaseGeometry = shapely.transform(
-        area.geometry.union_all(), lambda x, y: inverse * (x, y), interleaved=False
-    )  # fmt: skip
-    if not whole.intersects(shapely.box(0, 0, scene.shape[1], scene.shape[0])):
+    crs = None if scene.geobox.crs is None else CRS.from_wkt(scene.geobox.crs.to_wkt())
+    if area.crs is None and crs is not None:
+        raise LabelError(f"area of interest {path} has no coordinate reference system; assign it first")
+    outline = affine_transform(shapely.box(0, 0, *scene.shape[::-1]), scene.geobox.affine.to_shapely())
+    image = PolygonLayer(np.array([outline]), crs)
+    # What is far away need not have a place in the image's CRS, so it goes before the rest is brought there.
+    near = shapely.intersection(area.polygons, shapely.box(*shapely.total_bounds(image.to_crs(area.crs))))
+    inside = shapely.intersection(PolygonLayer(polygons_only(near), area.crs).to_crs(crs), outline)
+    whole = shapely.union_all(polygons_only(inside))
+    if whole.is_empty:
         raise LabelError(f"area of interest {path} lies outside the image")
-    shapely.prepare(whole)
-    return whole
+    in_pixels: BaseGeometry = affine_transform(whole, (~scene.geobox.affine).to_shapely())
+    shapely.prepare(in_pixels)
+    return in_pixels
 
 
 def _check_file(path: Path | None, *, overwrite: bool) -> None:

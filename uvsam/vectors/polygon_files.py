@@ -1,0 +1,130 @@
+"""Polygons that users bring: truth, labels, areas of interest, and what ``predict`` wrote."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS, Transformer
+
+from uvsam.errors import LabelError
+from uvsam.raster.access import one_line
+from uvsam.vectors.schema import COVERAGE, VILLAGES
+
+DEFAULT_LAYERS = (VILLAGES.name, "truth")
+HOLDS_POLYGONS = re.compile("Polygon|Surface|Unknown|GeometryCollection")
+# Straight edges are straight in one CRS only. Cut to this length they are off by less than 0.1 mm in another.
+EDGE_M = 50.0
+METRES_PER_DEGREE = 111_000.0
+
+
+@dataclass(frozen=True)
+class PolygonLayer:
+    """Polygons (N,) and their CRS; ``crs`` None is a plane without a place on earth, in metres."""
+
+    polygons: NDArray[np.object_]
+    crs: CRS | None
+
+    def to_crs(self, crs: CRS | None) -> NDArray[np.object_]:
+        """The polygons in ``crs``, their long edges divided first so that they stay where they are on the ground."""
+        if self.crs is None or crs is None or self.crs == crs or len(self.polygons) == 0:
+            return self.polygons
+        edge = EDGE_M / (METRES_PER_DEGREE if self.crs.is_geographic else self.crs.axis_info[0].unit_conversion_factor)
+        transform = Transformer.from_crs(self.crs, crs, always_xy=True).transform
+        moved = shapely.transform(shapely.segmentize(self.polygons, edge), transform, interleaved=False)
+        return polygons_only(moved)
+
+
+def read_polygons(path: Path, *, layer: str | None = None, where: str | None = None) -> PolygonLayer:
+    """Read a layer of polygons of any vector file GDAL knows: GeoPackage, GeoJSON, Shapefile and so on.
+
+    Invalid polygons are repaired, rows without one left out. There may be none.
+
+    Args:
+        layer: name; default: as :func:`polygon_layer` chooses.
+        where: SQL condition on the attributes, as in ``period = 2020``.
+
+    Raises:
+        LabelError: not a vector file, no such layer, several candidates, or geometries that are not polygons.
+    """
+    layer = polygon_layer(path, layer)
+    columns = None if where else []  # of a Shapefile, a column that is not read is empty for the condition too
+    try:
+        frame = pyogrio.read_dataframe(path, layer=layer, where=where, columns=columns, force_2d=True)
+    except (DataSourceError, DataLayerError, ValueError) as error:
+        raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
+    given: gpd.GeoSeries = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    other = sorted(set(given.geom_type[shapely.get_dimensions(given.to_numpy()) < 2]))
+    if other:
+        raise LabelError(f"layer {layer} of {path} holds {', '.join(other)}; only polygons can be used")
+    return PolygonLayer(polygons_only(given.to_numpy()), place(frame.crs))
+
+
+def read_coverage(path: Path) -> PolygonLayer | None:
+    """Layer ``coverage`` of a file that ``predict`` wrote: what was looked at. None for other files.
+
+    Raises:
+        LabelError: not a vector file.
+    """
+    return read_polygons(path, layer=COVERAGE.name) if COVERAGE.name in layer_kinds(path) else None
+
+
+def polygon_layer(path: Path, layer: str | None = None) -> str:
+    """The layer to read from a vector file: ``layer``, else ``villages`` or ``truth``, else the only one of polygons.
+
+    Raises:
+        LabelError: not a vector file, no such layer, or several could be meant.
+    """
+    layers = [name for name, kind in layer_kinds(path).items() if kind and HOLDS_POLYGONS.search(kind)]
+    wanted = (layer,) if layer else DEFAULT_LAYERS
+    candidates = [name for name in wanted if name in layers]
+    if not candidates and not layer:
+        candidates = [name for name in layers if name != COVERAGE.name]
+        if len(candidates) > 1:
+            raise LabelError(
+                f"{path} has the layers {', '.join(candidates)}; name the one to read, or save it to a file of its own"
+            )
+    if not candidates:
+        name = f" {layer}" if layer else ""
+        raise LabelError(f"{path} has no layer of polygons{name}; it has {', '.join(layers) or 'none'}")
+    return candidates[0]
+
+
+def layer_kinds(path: Path) -> dict[str, str | None]:
+    """Type of geometry of each layer of a vector file; None for tables.
+
+    Raises:
+        LabelError: there is no such file, or it is not a vector file.
+    """
+    try:
+        return {str(name): kind for name, kind in pyogrio.list_layers(path)}
+    except (DataSourceError, DataLayerError, OSError) as error:
+        if not Path(path).exists():
+            raise LabelError(f"{path} does not exist") from error
+        raise LabelError(f"{path} is not a vector file with polygons that can be read: {one_line(error)}") from error
+
+
+def polygons_only(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Valid polygons and multipolygons of the same ground; points and lines that an overlay left are dropped.
+
+    Parts that overlap are one: what is inside of any of them is inside.
+    """
+    fixed = geometries.copy()
+    broken = ~shapely.is_valid(fixed)
+    fixed[broken] = shapely.make_valid(fixed[broken], method="structure", keep_collapsed=False)
+    mixed = np.flatnonzero(shapely.get_type_id(fixed) == shapely.GeometryType.GEOMETRYCOLLECTION)
+    for index in mixed:
+        parts = shapely.get_parts(shapely.get_parts(fixed[index]))
+        fixed[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    areal: NDArray[np.object_] = fixed[shapely.area(fixed) > 0]
+    return areal
+
+
+def place(crs: CRS | None) -> CRS | None:
+    """``crs`` if it says where on earth; None for local and undefined ones."""
+    return crs if crs is not None and (crs.is_geographic or crs.is_projected) else None
