@@ -53,9 +53,8 @@ def read_polygons(path: Path, *, layer: str | None = None, where: str | None = N
         LabelError: not a vector file, no such layer, several candidates, or geometries that are not polygons.
     """
     layer = polygon_layer(path, layer)
-    columns: list[str] | None = (
-        None if where else []
-    )  # of a Shapefile, a column that is not read is empty for the condition too
+    # a condition on a column of a Shapefile that is not read finds nothing
+    columns: list[str] | None = None if where else []
     try:
         frame = pyogrio.read_dataframe(path, layer=layer, where=where, columns=columns, force_2d=True)
     except (DataSourceError, DataLayerError, ValueError) as error:
