@@ -18,7 +18,7 @@ weights: mine.safetensors
 sha256: %s
 licence: CC-BY-4.0
 trained_on: [images of 2019, labels of 2020]
-quality: [{measure: pixel IoU, "on": the other half, value: 0.71, command: make quality}]
+quality: [{measure: pixel IoU, tested_on: the other half, value: 0.71, command: make quality}]
 """
 
 
