@@ -1,5 +1,9 @@
 """Training on the user's own labels through the command line: from polygons to a model that predict takes."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -53,6 +57,42 @@ def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path) -> No
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
     checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
     assert checkpoint["global_step"] == 4
+    finished = load_card(tmp_path / "parts" / "mine.yaml")
+    assert len(finished.quality) == 1
+    assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
+    again = load_card(tmp_path / "parts" / "mine.yaml")
+    assert (again.sha256, again.quality[0].value) == (finished.sha256, finished.quality[0].value)
+
+
+def test_a_checkpoint_that_does_not_fit_is_one_line(
+    training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    torch.save({"state_dict": {"other": torch.zeros(3)}}, checkpoint)
+    whole = checkpoint.read_bytes()
+    for content, message in ((whole, "of another network"), (whole[: len(whole) // 2], "damaged"), (b"", "damaged")):
+        checkpoint.write_bytes(content)
+        assert run(["train", "specialist", str(training)]) == 1
+        assert f"Error: checkpoint {checkpoint} is {message}" in capsys.readouterr().err
+        assert checkpoint.read_bytes() == content
+
+
+def test_ctrl_c_says_so_and_leaves_a_checkpoint_to_go_on_from(training: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "uvsam", "train", "specialist", str(training), "--steps"]
+    process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in errors
+    stopped_at = torch.load(checkpoint, weights_only=False)["global_step"]
+    assert run(["train", "specialist", str(training), "--steps", str(stopped_at + 2)]) == 0
+    assert torch.load(checkpoint, weights_only=False)["global_step"] == stopped_at + 2
 
 
 def test_a_missing_training_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

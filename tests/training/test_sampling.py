@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.features import rasterize
+from torch.utils.data import DataLoader
 
 from uvsam.errors import LabelError, SettingsError
 from uvsam.training.config import SpecialistTraining, Validation, load_training
@@ -101,6 +102,42 @@ def test_an_epoch_is_repeatable_and_epochs_differ(city: Path, labels: Path) -> N
     torch.testing.assert_close(data[request]["image"], data[request]["image"])
 
 
+def test_polygons_of_any_crs_are_the_same_labels(city: Path, labels: Path, tmp_path: Path) -> None:
+    truth = gpd.read_file(labels / "villages.gpkg")
+    truth.to_crs(4326).to_file(tmp_path / "degrees.geojson")
+    rows = []
+    for path in (labels / "villages.gpkg", tmp_path / "degrees.geojson"):
+        run = config(city, path)
+        source = open_sources(run, target_table(run.sources, run.classes))[0]
+        x, y, _ = source.dataset.bounds
+        rows.append(source.read(query_at(x.start + 300, y.start + 300, 500, 500, (0.9, 0.9)))[1])
+    assert (rows[0] == rows[1]).mean() > 0.9999
+
+
+def test_polygons_that_cannot_be_used_say_why(city: Path, labels: Path, tmp_path: Path) -> None:
+    truth = gpd.read_file(labels / "villages.gpkg")
+    truth.set_crs(None, allow_override=True).to_file(tmp_path / "plane.gpkg")
+    truth.iloc[:0].to_file(tmp_path / "empty.gpkg")
+    truth.set_geometry(truth.centroid).to_file(tmp_path / "points.gpkg")
+    cases = {"plane": "no coordinate reference system", "empty": "no polygon", "points": "no layer of polygons"}
+    for name, message in cases.items():
+        run = config(city, tmp_path / f"{name}.gpkg")
+        with pytest.raises(LabelError, match=f"source 'city': .*{name}.gpkg has {message}"):
+            open_sources(run, target_table(run.sources, run.classes))
+
+
+def test_processes_read_the_same_samples(city: Path, labels: Path) -> None:
+    run = config(city, labels / "villages.tif", steps_per_epoch=4, batch=2)
+    sources = open_sources(run, target_table(run.sources, run.classes))
+    here, there = (
+        list(DataLoader(Mixture(sources, run), 2, sampler=MixtureSampler(sources, run), num_workers=workers))
+        for workers in (0, 2)
+    )
+    assert len(here) == len(there) == 4
+    for ours, theirs in zip(here, there, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_labels_elsewhere_are_an_error(city: Path, labels: Path, tmp_path: Path) -> None:
     away = gpd.read_file(labels / "villages.gpkg")
     away.geometry = away.translate(50_000, 0)
@@ -117,6 +154,8 @@ def test_labels_elsewhere_are_an_error(city: Path, labels: Path, tmp_path: Path)
         ("name: a\noutput: b\nsources: []", "sources"),
         ("name: a\noutput: b\nsources: [{name: s, images: i, labels: l, values: {1: slum}}]", "slum"),
         ("name: a\noutput: b\nsteps: -1\nsources: [{name: s, images: i, labels: l}]", "steps"),
+        ("name: a\noutput: b\nsources: [{name: s, images: i, labels: l, values: {300: village}}]", "values.300"),
+        ("name: a\noutput: b\nhalo_px: 400\nsources: [{name: s, images: i, labels: l}]", "halo_px"),
         ("- a list", "settings"),
         ("base: nowhere.yaml", "nowhere.yaml"),
     ],

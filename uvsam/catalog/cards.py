@@ -109,13 +109,22 @@ class ModelCard(Strict):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "ModelCard":
-        if self.chip_px % 32:
-            raise ValueError("chip_px must be a multiple of 32")
-        if (self.chip_px - 2 * self.halo_px) < 32 or (self.chip_px - 2 * self.halo_px) % 32:
-            raise ValueError("chip_px - 2 * halo_px must be a positive multiple of 32")
+        check_chip(self.chip_px, self.halo_px)
         if self.classes[-1] != "village":
             raise ValueError("the last class must be 'village'")
         return self
+
+
+def check_chip(chip_px: int, halo_px: int) -> None:
+    """Whether a network of stride 32 can look at such chips.
+
+    Raises:
+        ValueError: the chip, or what is left of it without its halo, is no multiple of 32.
+    """
+    if chip_px % 32:
+        raise ValueError("chip_px must be a multiple of 32")
+    if (chip_px - 2 * halo_px) < 32 or (chip_px - 2 * halo_px) % 32:
+        raise ValueError("chip_px - 2 * halo_px must be a positive multiple of 32")
 
 
 def catalog_folder() -> Path:

@@ -21,7 +21,7 @@ from uvsam.cli.console import progress_display
 def specialist(config: Path, output: Path | None, steps: int | None, resume: bool) -> None:
     """Train a specialist as CONFIG (YAML) says; see configs/train/ for examples.
 
-    Stop it with Ctrl-C and run the same command again: it goes on where it was.
+    Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
     """
     from uvsam.training.config import load_training
     from uvsam.workflows.train import train_specialist

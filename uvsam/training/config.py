@@ -1,12 +1,12 @@
 """What a training run is: read from YAML, checked before anything starts."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from uvsam.catalog.cards import Network
+from uvsam.catalog.cards import Network, check_chip
 from uvsam.errors import SettingsError
 
 
@@ -33,7 +33,7 @@ class Source(Strict):
     name: str
     images: Path
     labels: Path
-    values: dict[int, str] = {0: "other", 1: "village"}
+    values: dict[Annotated[int, Field(ge=0, le=255)], str] = {0: "other", 1: "village"}
     weight: float = Field(default=1.0, gt=0)
     village_share: float = Field(default=0.5, ge=0, le=1)
     bounds: tuple[float, float, float, float] | None = None
@@ -113,7 +113,7 @@ class SpecialistTraining(Strict):
     trained_on: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
 
-    @field_validator("crop_px", "chip_px")
+    @field_validator("crop_px")
     @classmethod
     def _fits_the_network(cls, value: int) -> int:
         if value % 32:
@@ -121,7 +121,8 @@ class SpecialistTraining(Strict):
         return value
 
     @model_validator(mode="after")
-    def _labels_fit_the_classes(self) -> "SpecialistTraining":
+    def _parts_fit(self) -> "SpecialistTraining":
+        check_chip(self.chip_px, self.halo_px)
         if len(self.classes) < 2 or self.classes[-1] != "village":
             raise ValueError("classes must have at least two entries, the last one 'village'")
         for source in self.sources:
@@ -155,9 +156,11 @@ def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"no training file at {path}") from error
+    except OSError as error:
+        raise SettingsError(f"cannot read the training file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not a YAML file") from error
     if not isinstance(fields, dict):
         raise SettingsError(f"{path} must hold settings, one 'name: value' a line")
     base = fields.pop("base", None)
-    return fields if base is None else _read_with_base(path.parent / base, depth + 1) | fields
+    return fields if base is None else _read_with_base(path.parent / str(base), depth + 1) | fields

@@ -6,6 +6,7 @@ bands by colour interpretation, one stretch per file.
 """
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def _scene(path: str) -> tuple[Scene, Stretch]:
 
 
 @functools.lru_cache(maxsize=256)
-def _handle(path: str) -> Any:
+def _handle(path: str, process: int) -> Any:
+    """An open file, one per process: those that inherit one share its position and read each other's bytes."""
     return rasterio.open(path)
 
 
@@ -49,7 +51,7 @@ def _warp(
     """Read bands of a raster on the grid of a query: (C, H, W) and where the raster has data."""
     x, y, _ = query
     width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
-    source = _handle(path)
+    source = _handle(path, os.getpid())
     masked = any(MaskFlags.alpha in flags for flags in source.mask_flag_enums)
     with WarpedVRT(
         source, crs=crs, transform=from_origin(x.start, y.stop, x.step, y.step), width=width, height=height,

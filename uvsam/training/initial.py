@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -43,5 +44,10 @@ def _state_dict(weights: str) -> dict[str, Tensor]:
         if not found:
             raise SettingsError(f"encoder_weights: '{weights}' is neither a file nor an installed package with weights")
         path = found[0]
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise SettingsError(f"encoder_weights: {path} is not a PyTorch state dict") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise SettingsError(f"encoder_weights: {path} holds something else than a state dict; save only that")
     return state

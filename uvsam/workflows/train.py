@@ -1,23 +1,29 @@
 """Train a specialist and write its weights and card."""
 
+import hashlib
+import logging
 import os
 import platform
+import signal
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import lightning as L
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.utils.data import DataLoader
 
-from uvsam.catalog.cards import ModelCard, Quality, file_sha256
-from uvsam.errors import OutputError
+from uvsam.catalog.cards import ModelCard, Quality
+from uvsam.errors import OutputError, SettingsError
 from uvsam.models.specialist import build_network
 from uvsam.progress import Progress, silent
+from uvsam.raster.writer import temporary_name
 from uvsam.training.config import SpecialistTraining
 from uvsam.training.initial import initialise_encoder
 from uvsam.training.module import SpecialistModule
@@ -36,11 +42,17 @@ def train_specialist(
 
     Returns:
         Path of the card, ready for ``uvsam predict --model``.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+        LabelError, SceneError: a source cannot be used.
+        SettingsError: the checkpoint or the encoder's weights are of another network.
     """
     try:
         config.output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=config.output).close()
     except OSError as error:
-        raise OutputError(f"cannot make folder {config.output}: {error.strerror}") from error
+        raise OutputError(f"cannot write into folder {config.output}: {error.strerror}") from error
     if config.threads:
         torch.set_num_threads(config.threads)
     L.seed_everything(config.seed, verbose=False)
@@ -65,16 +77,36 @@ def train_specialist(
     )  # fmt: skip
     validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None
     warnings.filterwarnings("ignore", module="lightning")  # advice to programmers, not to users
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = _trainer(config, progress, validates=bool(requests))
     last = config.output / "last.ckpt"
-    checkpoint = str(last) if resume and last.is_file() else None
-    trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+    checkpoint = last if resume and last.is_file() else None
+    if checkpoint:
+        _check_checkpoint(checkpoint, module)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it is deaf to the next one
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from stop
+    # the last weights, not those of the last epoch that was validated
+    measured = trainer.validate(module, validation, verbose=False)[0] if validation is not None else {}
+    return export(module, config.output, _quality(measured, config, command))
 
-    return export(module, config.output, _quality(trainer, config, command))
+
+def _check_checkpoint(path: Path, module: SpecialistModule) -> None:
+    """Whether training can go on from a checkpoint; that of another network is what a changed setting leaves."""
+    advice = "start over with --restart, or give another --output"
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
+    except (RuntimeError, EOFError, KeyError, OSError, UnpicklingError) as error:
+        raise SettingsError(f"checkpoint {path} is damaged; {advice}") from error
+    wanted = module.state_dict()
+    if saved.keys() != wanted.keys() or any(saved[name].shape != value.shape for name, value in wanted.items()):
+        raise SettingsError(f"checkpoint {path} is of another network; {advice}")
 
 
-def _quality(trainer: L.Trainer, config: SpecialistTraining, command: str) -> list[Quality]:
-    measured = trainer.callback_metrics
+def _quality(measured: Mapping[str, float], config: SpecialistTraining, command: str) -> list[Quality]:
     if "val_iou" not in measured:
         return []
     rule = config.validation
@@ -160,15 +192,32 @@ def draft_card(config: SpecialistTraining, command: str) -> ModelCard:
 
 
 def export(module: SpecialistModule, folder: Path, quality: Sequence[Quality]) -> Path:
-    """Write the averaged weights in float16 and the card that describes them."""
+    """Write the averaged weights in float16 and the card that describes them.
+
+    Raises:
+        OutputError: they cannot be written; what was there before stays.
+    """
     weights = folder / module.card.weights
     state = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in module.average.module.state_dict().items()
     }
-    save_file(state, weights, metadata={"name": module.card.name, "format": "pt"})
-    weights.chmod(0o644)  # safetensors writes files for the owner only
-    card = module.card.model_copy(update={"sha256": file_sha256(weights), "quality": tuple(quality)})
+    content = save(state, metadata={"format": "pt"})  # one entry: their order is random, and with it the sha256
+    card = module.card.model_copy(update={"sha256": hashlib.sha256(content).hexdigest(), "quality": tuple(quality)})
     path = folder / f"{card.name}.yaml"
-    path.write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    _write(weights, content)
+    _write(path, text.encode("utf-8"))
     return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then move it into place."""
+    part = temporary_name(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
