@@ -30,7 +30,7 @@ class PredictSettings(BaseModel):
         gsd_m: metres per pixel of an image without a position.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = DEFAULT_MODEL
     bands: tuple[int, int, int] | None = None

@@ -1,6 +1,9 @@
 """``uvsam predict`` as users run it, with the bundled model, on a simulated city and on odd images."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,6 +11,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 from rasterio.features import rasterize
 from rasterio.transform import Affine
@@ -182,6 +186,12 @@ def test_turned_and_upside_down_grids_are_placed_exactly(city: Path, villages: P
         (["{image}", "--bands", "1,2,9"], 1, "band"),
         (["{image}", "--model", "nothing"], 1, "no model named"),
         (["{image}", "--threshold", "2"], 1, "threshold"),
+        (["{image}", "--simplify-m", "inf"], 1, "finite"),
+        (["{image}", "--device", "meta"], 1, "device"),
+        (["{image}", "--save-scores", "villages.gpkg"], 1, ".tif"),
+        (["{image}", "--preview", "picture.jpg"], 1, ".png"),
+        (["{image}", "--aoi", "{far}"], 1, "outside the image"),
+        (["{image}", "--aoi", "{nowhere}"], 1, "no coordinate reference system"),
         (["{image}", "--aoi", "{text}"], 1, "text.tif"),
         (["{image}", "--out", "no/such/folder/x.gpkg"], 1, "folder"),
         (["{image}", "--bands", "red"], 2, "band numbers"),
@@ -202,6 +212,9 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     )
     variant(image, files["one_band"], lambda p: p[:1], photometric="minisblack")
     variant(image, files["empty"], lambda p: p * 0, nodata=0)
+    for name, crs in (("far", 4326), ("nowhere", None)):
+        files[name] = tmp_path / f"{name}.gpkg"
+        gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=crs).to_file(files[name])
     before = set(tmp_path.iterdir())
     given = [argument.format(**files) for argument in arguments]
     out = [] if "--out" in given else ["--out", str(tmp_path / "out.gpkg")]
@@ -210,6 +223,84 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     assert len(error) == 1
     assert message in error[0]
     assert set(tmp_path.iterdir()) == before
+
+
+def test_no_result_replaces_an_input(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, mosaic, area = tmp_path / "city.tif", tmp_path / "mosaic.vrt", tmp_path / "area.gpkg"
+    image.write_bytes((city / "city_2020.tif").read_bytes())
+    rasterio.shutil.copy(image, mosaic, driver="VRT")
+    with rasterio.open(image) as dataset:
+        gpd.GeoDataFrame(geometry=[shapely.box(*dataset.bounds)], crs=dataset.crs).to_file(area)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    out = ["--overwrite", "--out", str(tmp_path / "out.gpkg")]
+    for arguments in (
+        [str(image), *out, "--save-scores", str(image)],
+        [str(mosaic), *out, "--save-scores", str(image)],
+        [str(image), "--overwrite", "--aoi", str(area), "--out", str(area)],
+    ):
+        assert run(["predict", *arguments]) == 1
+        assert "is an input of this run; give the result another name" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_names_with_spaces_in_the_current_folder(
+    city: Path, villages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my city 城.tif").write_bytes((city / "city_2020.tif").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    extras = ["--save-scores", "the scores.tif", "--preview", "the picture.png"]
+    assert run(["predict", "my city 城.tif", "--out", "my villages.gpkg", *extras]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "my city 城.tif", "my villages.gpkg", "the scores.tif", "the picture.png",
+    }  # fmt: skip
+    assert iou(tmp_path / "my villages.gpkg", villages) == pytest.approx(1)
+
+
+def test_an_area_larger_than_the_map_of_the_image_is_the_whole_image(
+    city: Path, villages: Path, tmp_path: Path
+) -> None:
+    gpd.GeoDataFrame(geometry=[shapely.box(-180, -90, 180, 90)], crs=4326).to_file(tmp_path / "world.geojson")
+    out = tmp_path / "out.gpkg"
+    given = ["--aoi", str(tmp_path / "world.geojson"), "--out", str(out)]
+    assert run(["predict", str(city / "city_2020.tif"), *given]) == 0
+    assert iou(out, villages) == pytest.approx(1)
+
+
+def test_ctrl_c_leaves_nothing(city: Path, tmp_path: Path) -> None:
+    arguments = ["--out", str(tmp_path / "out.gpkg"), "--views", "8", "--batch", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvsam", "predict", str(city / "city_2020.tif"), *arguments],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("looking for villages")
+    assert list(tmp_path.iterdir())
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits stand in for a full disk")
+@pytest.mark.parametrize("kilobytes", [20, 90])
+def test_a_full_disk_is_one_line_and_leaves_nothing(city: Path, tmp_path: Path, kilobytes: int) -> None:
+    def limit() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
+
+    arguments = ["--out", "out.gpkg", "-q"]
+    done = subprocess.run(
+        [sys.executable, "-m", "uvsam", "predict", str(city / "city_2020.tif"), *arguments],
+        cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=limit,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Error: cannot write" in done.stderr
+    assert "report it" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_real_city_is_outlined(real_data: Path, tmp_path: Path) -> None:

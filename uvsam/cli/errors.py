@@ -36,7 +36,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
         return EXIT_INTERRUPTED
     if isinstance(error, UvsamError):
         click.echo(f"Error: {_one_line(error)}", err=True)
-    elif isinstance(error, MemoryError):
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         click.echo("Error: out of memory; use a smaller batch, fewer workers or a machine with more memory", err=True)
     else:
         hint = "" if verbose else "; run with -v for the traceback"

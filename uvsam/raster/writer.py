@@ -22,6 +22,27 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
 
+def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) -> None:
+    """Whether a file can be written at ``path``: ask before hours of work, not after.
+
+    Args:
+        suffixes: what its name may end in, with the dot.
+
+    Raises:
+        OutputError: the name has another ending, the folder is missing or closed to us, or the file exists.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OutputError(f"{path} should end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise OutputError(f"folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"folder {path.parent} is not open for writing; choose another")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give a file name")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; give another name or --overwrite")
+
+
 class RasterWriter:
     """A tiled GeoTIFF that takes its final name only when it was closed without an error.
 

@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from uvsam.errors import OutputError
 from uvsam.raster.access import one_line
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import check_destination, temporary_name
 from uvsam.vectors.polygon_files import layer_kinds
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
 
@@ -24,20 +24,12 @@ RUN = "run"
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
-    """Whether a GeoPackage can be written at ``path``: ask before hours of work, not after.
+    """Whether a GeoPackage can be written at ``path``.
 
     Raises:
-        OutputError: the folder is missing, the file exists, or another program has it open.
+        OutputError: nothing can be written there, the file exists, or another program has it open.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".gpkg":
-        raise OutputError(f"{path} should end in .gpkg")
-    if not path.parent.is_dir():
-        raise OutputError(f"folder {path.parent} does not exist; create it first")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; give a file name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; give another name or --overwrite")
+    check_destination(path, (".gpkg",), overwrite=overwrite)
     # Replacing a database under an open journal would corrupt the new one.
     if path.with_name(path.name + "-wal").exists():
         raise OutputError(f"{path} is open in another program (QGIS?); close it there and run again")

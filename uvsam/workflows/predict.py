@@ -5,7 +5,7 @@ import importlib.metadata
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ from uvsam.errors import LabelError, OutputError, SettingsError
 from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment
+from uvsam.raster.access import gdal_environment, open_dataset
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
-from uvsam.raster.writer import write_cog
+from uvsam.raster.writer import check_destination, write_cog
 from uvsam.settings import PredictSettings
 from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.geopackage import check_output, write_villages
@@ -81,13 +81,16 @@ def predict(
     started, settings = time.monotonic(), settings or PredictSettings()
     out = Path(out)
     check_output(out, overwrite=overwrite)
-    for extra in (save_scores, preview):
-        _check_file(extra, overwrite=overwrite)
+    if save_scores:
+        check_destination(save_scores, (".tif", ".tiff"), overwrite=overwrite)
+    if preview:
+        check_destination(preview, (".png",), overwrite=overwrite)
     card = load_card(settings.model)
     scene = open_scene(
         image, bands=settings.bands, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
     )  # fmt: skip
+    _check_inputs_stay(scene, settings.aoi, [path for path in (out, save_scores, preview) if path])
     check_resolution(scene, card.gsd_m)
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
@@ -134,7 +137,7 @@ def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dic
 def _device(name: str) -> str:
     if name != "auto":
         try:
-            torch.empty(0, device=name)
+            torch.zeros(1, device=name).cpu()
         except (RuntimeError, AssertionError) as error:
             raise SettingsError(f"device '{name}' cannot be used here; use --device auto") from error
         return name
@@ -162,13 +165,15 @@ def _area_px(path: Path, scene: Scene) -> BaseGeometry:
     return in_pixels
 
 
-def _check_file(path: Path | None, *, overwrite: bool) -> None:
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise OutputError(f"folder {path.parent} does not exist; create it first")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; give another name or --overwrite")
+def _check_inputs_stay(scene: Scene, aoi: Path | None, outputs: Iterable[Path]) -> None:
+    """No result replaces what it is made from, nor a file that a VRT is made of."""
+    existing = [path for path in outputs if path.exists()]
+    if existing:
+        with open_dataset(scene.uri) as dataset:
+            inputs = [path for path in (*map(Path, dataset.files), aoi) if path and path.exists()]
+        for path in existing:
+            if any(path.samefile(source) for source in inputs):
+                raise OutputError(f"{path} is an input of this run; give the result another name")
 
 
 @contextmanager

@@ -9,11 +9,12 @@ import numpy as np
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 from uvsam.errors import OutputError
+from uvsam.raster.access import GDAL_ERRORS, one_line
 from uvsam.raster.chips import SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene
@@ -47,8 +48,8 @@ def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoD
             with rasterio.open(part, "w", driver="PNG", width=width, height=height, count=3, dtype="uint8") as png:
                 png.write(picture)
         part.replace(path)
-    except (RasterioError, OSError) as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
+    except (*GDAL_ERRORS, OSError) as error:
+        raise OutputError(f"cannot write {path}: {one_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 

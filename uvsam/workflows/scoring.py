@@ -1,8 +1,9 @@
 """Pass A: every tile of a scene through the specialist, its scores on the scene's own grid, on disk."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,8 +78,8 @@ def score_scene(
         SceneReader(scene, stretch) as reader,
         ThreadPoolExecutor(1, "read") as thread,
         RasterWriter(path, scene.geobox, nodata=0, block_px=plan.core_px, zlevel=1) as writer,
+        closing(_ahead(thread, reader, plan, area_px, 2 * batch)) as ahead,
     ):
-        ahead = _ahead(thread, reader, plan, area_px, 2 * batch)
         while group := list(islice(ahead, batch)):
             to_score = [item for item in group if item.chip is not None]
             for item, scores in zip(to_score, _scores(specialist, to_score, views), strict=True):
@@ -104,15 +105,19 @@ def _scores(specialist: Specialist, items: list[ReadTile], views: int) -> NDArra
 
 def _ahead(
     thread: ThreadPoolExecutor, reader: SceneReader, plan: TilePlan, area_px: BaseGeometry | None, most: int
-) -> Iterator[ReadTile]:
-    """Read tiles in order, at most ``most`` of them before they are asked for."""
+) -> Generator[ReadTile]:
+    """Read tiles in order, at most ``most`` of them before they are asked for; none any more once it is closed."""
     pending: deque[Future[ReadTile]] = deque()
-    for tile in plan:
-        pending.append(thread.submit(read_tile, reader, plan, tile, area_px))
-        if len(pending) > most:
+    try:
+        for tile in plan:
+            pending.append(thread.submit(read_tile, reader, plan, tile, area_px))
+            if len(pending) > most:
+                yield pending.popleft().result()
+        while pending:
             yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeometry | None) -> ReadTile:
