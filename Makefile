@@ -47,10 +47,7 @@ demo: $(VENV)/installed
 	@echo "  $(BIN)/uvsam evaluate $(DEMO)/villages.gpkg $(DEMO)/truth.gpkg --truth-where 'period = 2020'"
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 
 test: lint
 	$(BIN)/pytest
