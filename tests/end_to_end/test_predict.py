@@ -75,6 +75,19 @@ def test_scores_and_preview_fit_the_image(city: Path, villages: Path) -> None:
         assert yellow.any()
 
 
+def test_scores_in_half_precision_are_those_of_the_byte_raster(city: Path, villages: Path, tmp_path: Path) -> None:
+    scores = tmp_path / "half.tif"
+    arguments = ["--out", str(tmp_path / "v.gpkg"), "--save-scores", str(scores), "--score-type", "float16"]
+    assert run(["predict", str(city / "city_2020.tif"), *arguments]) == 0
+    with rasterio.open(scores) as half, rasterio.open(villages.with_name("scores.tif")) as byte:
+        assert half.dtypes == ("float32",)
+        assert half.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+        assert np.isnan(half.nodata)
+        exact, coarse = half.read(1), (byte.read(1).astype(float) - 1) / 254
+    assert np.abs(exact - coarse).max() < 1 / 508 + 1e-3
+    assert len(np.unique(exact)) > 255
+
+
 def test_an_existing_result_is_not_overwritten_unasked(city: Path, villages: Path) -> None:
     before = villages.read_bytes()
     assert run(["predict", str(city / "city_2020.tif"), "--out", str(villages)]) == 1

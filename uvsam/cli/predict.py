@@ -37,6 +37,10 @@ OUTLINE = "[default: the model's card]"
     help="Average the scores of mirrored and turned views: steadier, and that many times the work.",
 )  # fmt: skip
 @click.option("--save-scores", type=click.Path(path_type=Path), help="Also write the scores (COG).")
+@click.option(
+    "--score-type", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True,
+    help="Precision of that file; uint8: score = (value - 1) / 254, 0 is nodata.",
+)  # fmt: skip
 @click.option("--preview", type=click.Path(path_type=Path), help="Also draw the outlines over the image (PNG).")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
@@ -47,6 +51,7 @@ def command(
     image: str,
     out: Path,
     save_scores: Path | None,
+    score_type: Any,
     preview: Path | None,
     overwrite: bool,
     acquired: Any,
@@ -68,8 +73,9 @@ def command(
     settings = predict_settings(acquired=acquired.date() if acquired else None, views=int(views), **chosen)
     with progress_display() as progress:
         result = predict(
-            image, out, settings, save_scores=save_scores, preview=preview, overwrite=overwrite, progress=progress
-        )
+            image, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
+            overwrite=overwrite, progress=progress,
+        )  # fmt: skip
     _summarise(result, [path for path in (out, save_scores, preview) if path])
 
 

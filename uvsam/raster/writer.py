@@ -116,11 +116,12 @@ class RasterWriter:
             self._part.unlink(missing_ok=True)
 
 
-def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average") -> None:
+def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average", **options: Any) -> None:
     """Copy a raster to a cloud-optimised GeoTIFF, block by block; it takes its name when it is complete.
 
     Args:
         overviews: GDAL resampling of the overviews; nodata weighs nothing in an average.
+        options: further creation options of GDAL's COG driver.
 
     Raises:
         OutputError: it cannot be written.
@@ -130,7 +131,10 @@ def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average") -> 
         raise OutputError(f"folder {part.parent} does not exist")
     try:
         with gdal_environment():
-            copy(src_path, part, driver="COG", compress="deflate", bigtiff="IF_SAFER", overview_resampling=overviews)
+            copy(
+                src_path, part, driver="COG", compress="deflate", bigtiff="IF_SAFER", overview_resampling=overviews,
+                **options,
+            )  # fmt: skip
         _check_written(part, dst_path)
         part.replace(dst_path)
     except OutputError:

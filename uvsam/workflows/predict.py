@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -60,6 +60,7 @@ def predict(
     settings: PredictSettings | None = None,
     *,
     save_scores: Path | None = None,
+    score_type: Literal["uint8", "float16"] = "uint8",
     preview: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -69,7 +70,8 @@ def predict(
     Args:
         image: any GDAL raster, local or remote.
         out: the GeoPackage; layers ``villages`` and ``coverage``, table ``run``.
-        save_scores: also write the scores as a cloud-optimised GeoTIFF (uint8; (value - 1) / 254, 0 is nodata).
+        save_scores: also write the scores as a cloud-optimised GeoTIFF.
+        score_type: of that file; ``uint8``: score = (value - 1) / 254 and 0 is nodata, ``float16``: NaN is nodata.
         preview: also write a picture of the outlines over the image (PNG).
         overwrite: replace files that exist.
 
@@ -102,16 +104,19 @@ def predict(
 
     with gdal_environment(scene.uri), _scratch(out) as folder:
         scores = folder / "scores.tif"
+        exact = folder / "float16.tif" if save_scores and score_type == "float16" else None
         scored = score_scene(
             scene, stretch, specialist, plan, scores,
-            area_px=area_px, batch=settings.batch, views=settings.views, progress=progress,
+            area_px=area_px, batch=settings.batch, views=settings.views, float16_path=exact, progress=progress,
         )  # fmt: skip
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name, progress=progress,
         )  # fmt: skip
         run = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
-        if save_scores:
+        if save_scores and exact:
+            write_cog(exact, save_scores, NBITS=16)
+        elif save_scores:
             write_cog(scores, save_scores)
         write_villages(out, villages, coverage, run, overwrite=overwrite)
     if preview:

@@ -1,9 +1,10 @@
 """Pass A: every tile of a scene through the specialist, its scores on the scene's own grid, on disk."""
 
+import math
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -64,6 +65,7 @@ def score_scene(
     area_px: BaseGeometry | None = None,
     batch: int = 2,
     views: int = 1,
+    float16_path: Path | None = None,
     progress: Progress = silent,
 ) -> Scored:
     """Write the score raster of a scene: uint8, 0 where nothing was looked at (see ``mosaic.scores``).
@@ -72,6 +74,7 @@ def score_scene(
 
     Args:
         area_px: only pixels whose centre lies inside are looked at; in pixel coordinates (x = column, y = row).
+        float16_path: also write the scores in half precision, NaN where nothing was looked at.
     """
     tiles = computed = pixels = 0
     with (
@@ -79,13 +82,23 @@ def score_scene(
         ThreadPoolExecutor(1, "read") as thread,
         RasterWriter(path, scene.geobox, nodata=0, block_px=plan.core_px, zlevel=1) as writer,
         closing(_ahead(thread, reader, plan, area_px, 2 * batch)) as ahead,
+        ExitStack() as stack,
     ):
+        exact = None
+        if float16_path is not None:  # GDAL's way to store half precision: float32 with 16 bits
+            exact = stack.enter_context(
+                RasterWriter(
+                    float16_path, scene.geobox, dtype="float32", nodata=math.nan, block_px=plan.core_px, NBITS=16
+                )
+            )
         while group := list(islice(ahead, batch)):
             to_score = [item for item in group if item.chip is not None]
             for item, scores in zip(to_score, _scores(specialist, to_score, views), strict=True):
                 core = item.tile.core
                 full = upsample_scores(scores, item.tile.chip, core, plan.scale_xy, model_shape=plan.model_shape)
                 writer.write(quantise(full, item.valid), core.row, core.col)
+                if exact is not None:
+                    exact.write(np.where(item.valid, full, np.float32(math.nan)), core.row, core.col)
                 pixels += int(item.valid.sum())
             computed += len(to_score)
             tiles += len(group)
