@@ -85,6 +85,11 @@ def build_network(network: Network, classes: int, *, encoder_weights: str | None
     }
     try:
         return _ARCHITECTURES[network.arch](network, classes, encoder)
+    except OSError as error:  # of the download; some of these are ValueErrors as well
+        raise CatalogError(
+            f"ImageNet weights of '{network.encoder}' cannot be downloaded; set encoder_weights to random, to a file, "
+            "or to an installed package that carries them"
+        ) from error
     except (KeyError, RuntimeError, ValueError) as error:
         raise CatalogError(f"cannot build {network.arch} on encoder '{network.encoder}': {error}") from error
 
