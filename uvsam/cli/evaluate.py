@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uvsam.cli.console import print_table, progress_display
+from uvsam.cli.console import print_table, progress_display, say
 
 if TYPE_CHECKING:
     from uvsam.workflows.evaluate import Evaluation
@@ -68,6 +68,11 @@ def command(
     )
     with progress_display() as progress:
         result = evaluate(prediction, source, layer=layer, aoi=aoi, min_area_m2=min_area_m2, progress=progress)
+    if is_raster and result.pixels.tp and not result.pixels.fp:
+        say(
+            f"Warning: no wrong pixel was found. If 0 is the nodata of {truth} and means 'no village', that ground was "
+            "left out and the scores are too high; remove its nodata (gdal_translate -a_nodata none) and compare again"
+        )
     if json_path == Path("-"):
         click.echo(as_json(result), nl=False)
         return
