@@ -1,6 +1,6 @@
 """Seconds of one CPU core that a model takes per million pixels it sees: `seconds_per_mpx` of its card.
 
-    OMP_NUM_THREADS=1 python benchmarks/network.py
+OMP_NUM_THREADS=1 python benchmarks/network.py
 """
 
 import sys
