@@ -95,7 +95,7 @@ def test_training_files_in_the_text_load(tmp_path: Path) -> None:
     for name, text in files:
         (tmp_path / name).write_text(text, encoding="utf-8")
     for name, _ in files:
-        load_training(tmp_path / name)
+        load_training(SpecialistTraining, tmp_path / name)
 
 
 def test_every_training_setting_is_explained_with_its_default() -> None:

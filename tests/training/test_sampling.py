@@ -164,10 +164,10 @@ def test_a_wrong_training_file_is_one_line_that_names_the_setting(tmp_path: Path
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(SettingsError, match=named) as caught:
-        load_training(path)
+        load_training(SpecialistTraining, path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_training_file_is_valid(path: Path) -> None:
-    assert load_training(path).classes[-1] == "village"
+    assert load_training(SpecialistTraining, path).classes[-1] == "village"

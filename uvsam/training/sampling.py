@@ -17,7 +17,7 @@ from torchgeo.samplers import GeoSampler
 from uvsam.errors import LabelError
 from uvsam.raster.resolution import ground_resolution_m
 from uvsam.training.augment import Augment
-from uvsam.training.config import Source, SpecialistTraining, Validation
+from uvsam.training.config import Source, TrainingRun, Validation
 from uvsam.training.data import open_source
 from uvsam.training.targets import IGNORE, TargetTable
 
@@ -147,7 +147,7 @@ class GroundSampler(GeoSampler):
         held: True samples validation ground, False all other.
     """
 
-    def __init__(self, source: LabelledSource, config: SpecialistTraining, *, held: bool) -> None:
+    def __init__(self, source: LabelledSource, config: TrainingRun, *, held: bool) -> None:
         super().__init__(source.dataset)
         self.ground, self.config, self.held = source.ground, config, held
         self.village_share = source.source.village_share
@@ -182,7 +182,7 @@ class GroundSampler(GeoSampler):
 class Mixture(Dataset[dict[str, torch.Tensor]]):
     """Samples of all sources by :class:`Request`: ``image`` (3, S, S), ``valid`` (S, S), ``rows`` (S, S)."""
 
-    def __init__(self, sources: list[LabelledSource], config: SpecialistTraining) -> None:
+    def __init__(self, sources: list[LabelledSource], config: TrainingRun) -> None:
         self.sources, self.config = sources, config
         self.augment = Augment(config.augmentation, config.crop_px)
 
@@ -205,7 +205,7 @@ class Mixture(Dataset[dict[str, torch.Tensor]]):
 class MixtureSampler(Sampler[Request]):
     """Requests of one epoch; a new, repeatable set every epoch."""
 
-    def __init__(self, sources: list[LabelledSource], config: SpecialistTraining) -> None:
+    def __init__(self, sources: list[LabelledSource], config: TrainingRun) -> None:
         self.samplers = [GroundSampler(source, config, held=False) for source in sources]
         empty = [s.source.name for s, sampler in zip(sources, self.samplers, strict=True) if not len(sampler)]
         if empty:
@@ -227,7 +227,7 @@ class MixtureSampler(Sampler[Request]):
             yield Request(index, self.samplers[index].draw(rng), int(rng.integers(2**31)))
 
 
-def validation_requests(sources: list[LabelledSource], config: SpecialistTraining) -> list[Request]:
+def validation_requests(sources: list[LabelledSource], config: TrainingRun) -> list[Request]:
     """A fixed list of samples on held-out ground; empty where none is held out."""
     samplers = [GroundSampler(source, config, held=True) for source in sources]
     rng = np.random.default_rng(config.seed)
@@ -239,7 +239,7 @@ def validation_requests(sources: list[LabelledSource], config: SpecialistTrainin
     ]
 
 
-def open_sources(config: SpecialistTraining, table: TargetTable) -> list[LabelledSource]:
+def open_sources(config: TrainingRun, table: TargetTable) -> list[LabelledSource]:
     """Open every source of a run."""
     return [
         LabelledSource(source, lookup, table.village, config.gsd_m)

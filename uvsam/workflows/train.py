@@ -26,8 +26,8 @@ from uvsam.progress import Progress, silent
 from uvsam.raster.writer import temporary_name
 from uvsam.training.config import SpecialistTraining
 from uvsam.training.initial import initialise_encoder
-from uvsam.training.module import SpecialistModule
 from uvsam.training.sampling import Mixture, MixtureSampler, open_sources, validation_requests
+from uvsam.training.specialist import SpecialistModule
 from uvsam.training.targets import target_table
 
 

@@ -1,0 +1,54 @@
+"""What all our Lightning modules share: averaged weights, the optimiser and its schedule."""
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from uvsam.training.config import TrainingRun
+
+
+class AveragedModule(L.LightningModule):
+    """Trains ``network`` and keeps an average of its weights, which is what is measured and kept in the end.
+
+    Args:
+        network: the module to train; parameters that need no gradient stay as they are.
+        config: the run.
+    """
+
+    def __init__(self, network: nn.Module, config: TrainingRun) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
+        self.run = config
+
+    def _average(self, average: Tensor, current: Tensor, seen: Tensor | int) -> Tensor:
+        """Exponential moving average that forgets the start of training."""
+        decay = min(self.run.average_decay, (1 + float(seen)) / (10 + float(seen)))
+        return average + (1 - decay) * (current - average) if current.is_floating_point() else current
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> Any:
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        decayed = [parameter for parameter in trained if parameter.ndim > 1]
+        others = [parameter for parameter in trained if parameter.ndim <= 1]
+        optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.run.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.run.learning_rate,
+        )
+        # a function of the step alone, so that a stopped run can go on with another number of steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up over 15 % of the steps, then a cosine to 1 % of the learning rate."""
+        warm = max(1, round(0.15 * self.run.steps))
+        if step < warm:
+            return (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, self.run.steps - warm))
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
