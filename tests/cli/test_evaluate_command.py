@@ -33,6 +33,18 @@ def save(
     return path
 
 
+def save_raster(path: Path, labels: np.ndarray, **profile: Any) -> Path:
+    """Labels (H, W), 1 m per pixel; more bands as (C, H, W)."""
+    bands = labels if labels.ndim == 3 else labels[None]
+    count, height, width = bands.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=count, dtype="uint8", crs="EPSG:32643",
+        transform=from_origin(X, Y + height, 1, 1), **profile,
+    ) as dataset:  # fmt: skip
+        dataset.write(bands)
+    return path
+
+
 def compare(*args: Any) -> dict[str, Any]:
     result = CliRunner().invoke(command, [*map(str, args), "--json", "-"], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
@@ -41,7 +53,7 @@ def compare(*args: Any) -> dict[str, Any]:
 
 
 def failure(capsys: pytest.CaptureFixture[str], *args: Any) -> str:
-    assert run(["evaluate", *map(str, args)]) == 1
+    assert run(["evaluate", "-q", *map(str, args)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     return lines[0]
@@ -116,12 +128,7 @@ def test_empty_sides_are_numbers_or_null(tmp_path: Path, ours: list[Any], truth:
 def test_a_raster_of_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     labels = np.kron(rng.choice([0, 2, 6], (20, 20), p=[0.1, 0.6, 0.3]), np.ones((20, 20))).astype(np.uint8)
-    transform = from_origin(X, Y, 1, 1)
-    path = tmp_path / "labels.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", height=400, width=400, count=1, dtype="uint8", crs="EPSG:32643", transform=transform
-    ) as dataset:
-        dataset.write(labels, 1)
+    path, transform = save_raster(tmp_path / "labels.tif", labels), from_origin(X, Y + 400, 1, 1)
     village = labels == 6
     objects = [shapely.geometry.shape(s) for s, _ in shapes(village.astype(np.uint8), village, 4, transform)]
     ours = save(tmp_path / "ours.gpkg", objects)
@@ -135,6 +142,60 @@ def test_a_raster_of_labels(tmp_path: Path) -> None:
     large = sum(shape.area > 500 for shape in objects)
     assert 0 < large < len(objects)
     assert compare(ours, *args, "--min-area", 500)["objects"]["tp"] == large
+
+
+def test_zeros_that_are_nodata_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[20:60, 20:60] = 1
+    found = shapely.box(X + 20, Y + 50, X + 60, Y + 90)  # 10 rows too far north
+    ours = save(tmp_path / "ours.gpkg", [found])
+    zeros = save_raster(tmp_path / "zeros.tif", labels, nodata=0)
+    plain = compare(ours, save_raster(tmp_path / "plain.tif", labels))
+    assert plain["pixels"]["iou"] == pytest.approx(30 / 50)
+
+    message = failure(capsys, ours, zeros)
+    assert "zeros.tif has nodata 0 and nothing but village besides" in message
+    assert "--nodata-is-label" in message
+    assert "--ignore-value 0" in message
+    assert compare(ours, zeros, "--nodata-is-label") == plain | {"truth": str(zeros)}
+    unknown = compare(ours, zeros, "--ignore-value", 0)
+    assert (unknown["pixels"]["precision"], unknown["pixels"]["recall"]) == (1, 30 / 40)
+
+    nothing = save_raster(tmp_path / "nothing.tif", labels * 0, nodata=0)
+    assert "--nodata-is-label" in failure(capsys, ours, nothing)
+    assert compare(ours, nothing, "--nodata-is-label")["pixels"]["precision"] == 0
+
+
+def test_nodata_beside_other_labels_is_left_out(tmp_path: Path) -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[:, 50:] = 2
+    labels[20:60, 60:80] = 1
+    ours = save(tmp_path / "ours.gpkg", [shapely.box(X + 30, Y + 40, X + 80, Y + 80)])  # 20 of 50 columns are known
+    truth = save_raster(tmp_path / "labels.tif", labels, nodata=0)
+    assert compare(ours, truth, "--truth-value", 1)["pixels"]["precision"] == pytest.approx(20 / 30)
+    assert compare(ours, truth, "--truth-value", 1, "--nodata-is-label")["pixels"]["precision"] == pytest.approx(
+        20 / 50
+    )
+
+
+@pytest.mark.parametrize("kind", ["alpha", "alpha and nodata", "mask"])
+def test_a_mask_says_what_is_known_whatever_zero_means(tmp_path: Path, kind: str) -> None:
+    labels, alpha = np.zeros((2, 100, 100), np.uint8)
+    alpha[:, 50:] = 255
+    labels[20:60, 60:80] = 1
+    ours = save(tmp_path / "ours.gpkg", [shapely.box(X + 30, Y + 40, X + 80, Y + 80)])
+    path = tmp_path / "labels.tif"
+    if kind == "mask":
+        save_raster(path, labels)
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(alpha)
+    else:
+        nodata = {"nodata": 0} if "nodata" in kind else {}
+        save_raster(path, np.stack([labels, alpha]), alpha="yes", **nodata)
+    found = compare(ours, path, "--nodata-is-label")
+    assert found["pixels"]["precision"] == pytest.approx(20 / 30)
+    if kind != "alpha and nodata":
+        assert compare(ours, path) == found
 
 
 def test_table_and_json_file(tmp_path: Path) -> None:
@@ -168,6 +229,7 @@ def test_errors_say_in_one_line_what_to_do(tmp_path: Path, capsys: pytest.Captur
 def test_options_for_the_other_kind_of_truth_are_usage_errors(tmp_path: Path) -> None:
     ours = save(tmp_path / "ours.gpkg", VILLAGES)
     assert CliRunner().invoke(command, [str(ours), str(ours), "--truth-value", "1"]).exit_code == 2
+    assert CliRunner().invoke(command, [str(ours), str(ours), "--nodata-is-label"]).exit_code == 2
     assert CliRunner().invoke(command, [str(ours), "truth.tif", "--truth-layer", "a"]).exit_code == 2
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uvsam.cli.console import print_table, progress_display, say
+from uvsam.cli.console import print_table, progress_display
 
 if TYPE_CHECKING:
     from uvsam.workflows.evaluate import Evaluation
@@ -28,6 +28,9 @@ RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png"}
     "--ignore-value", "ignore_values", type=int, multiple=True, metavar="N",
     help="Value of pixels without a label, besides the raster's nodata; may be repeated.",
 )  # fmt: skip
+@click.option(
+    "--nodata-is-label", is_flag=True, help="The raster's nodata is a value like any other, for instance 0: no village."
+)
 @click.option("--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Compare inside these polygons only.")
 @click.option(
     "--min-area", "min_area_m2", type=click.FloatRange(min=0), default=0.0, metavar="M2",
@@ -44,6 +47,7 @@ def command(
     truth_where: str | None,
     truth_values: tuple[int, ...],
     ignore_values: tuple[int, ...],
+    nodata_is_label: bool,
     aoi: Path | None,
     min_area_m2: float,
     json_path: Path | None,
@@ -59,20 +63,17 @@ def command(
     is_raster = truth.suffix.lower() in RASTER_SUFFIXES
     if is_raster and (truth_layer or truth_where):
         raise click.UsageError("--truth-layer and --truth-where are for polygons, and TRUTH is a raster")
-    if not is_raster and (truth_values or ignore_values):
-        raise click.UsageError("--truth-value and --ignore-value are for rasters, and TRUTH is not one")
+    if not is_raster and (truth_values or ignore_values or nodata_is_label):
+        raise click.UsageError(
+            "--truth-value, --ignore-value and --nodata-is-label are for rasters, and TRUTH is not one"
+        )
     source = (
-        LabelRaster(truth, truth_values or None, ignore_values)
+        LabelRaster(truth, truth_values or None, ignore_values, nodata_is_label)
         if is_raster
         else VectorTruth(truth, truth_layer, truth_where)
     )
     with progress_display() as progress:
         result = evaluate(prediction, source, layer=layer, aoi=aoi, min_area_m2=min_area_m2, progress=progress)
-    if is_raster and result.pixels.tp and not result.pixels.fp:
-        say(
-            f"Warning: no wrong pixel was found. If 0 is the nodata of {truth} and means 'no village', that ground was "
-            "left out and the scores are too high; remove its nodata (gdal_translate -a_nodata none) and compare again"
-        )
     if json_path == Path("-"):
         click.echo(as_json(result), nl=False)
         return

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.features import rasterize, shapes
 from rasterio.windows import Window, transform
@@ -23,7 +24,7 @@ from uvsam.evaluation.pixels import count_pixels
 from uvsam.progress import Progress, silent
 from uvsam.vectors.polygon_files import PolygonLayer, place
 
-VILLAGE, IGNORED = 1, 2
+OTHER, VILLAGE, IGNORED = 0, 1, 2
 STRIP_PX = 2**23
 
 
@@ -35,11 +36,13 @@ class LabelRaster:
         path: any raster GDAL reads; its first band is used.
         village: values of the village class. None: 1, and then nothing but 0, 1 and ignored values may occur.
         ignore: values without a label, besides the raster's own nodata.
+        nodata_is_label: the raster's nodata is a value like any other.
     """
 
     path: Path
     village: tuple[int, ...] | None = None
     ignore: tuple[int, ...] = ()
+    nodata_is_label: bool = False
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -64,6 +67,22 @@ class LabelRaster:
         """The outline of the raster."""
         with self.open() as dataset:
             return PolygonLayer(np.array([_outline(dataset.shape, dataset.transform)]), self.crs())
+
+    def read(self, dataset: Any, window: Window) -> NDArray[np.uint8]:
+        """A window of the raster, as :meth:`classify` gives it."""
+        labels = dataset.read(1, window=window)
+        if not self.nodata_is_label or MaskFlags.nodata not in dataset.mask_flag_enums[0]:
+            mask = dataset.read_masks(1, window=window)
+        elif self._is_mask_band(dataset):
+            mask = dataset.read(2, window=window)
+        else:
+            mask = np.ones(labels.shape, np.uint8)
+        return self.classify(labels, mask)
+
+    def leaves_out_zeros(self, dataset: Any) -> bool:
+        """Whether 0 is left out for being nodata, although nobody said that it does not mean "no village"."""
+        masked_by_zero = MaskFlags.nodata in dataset.mask_flag_enums[0] and dataset.nodata == 0
+        return masked_by_zero and not self.nodata_is_label and 0 not in self.ignore
 
     def classify(self, labels: NDArray[Any], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Labels (H, W) as 0 other, 1 village, 2 ignored; ``mask`` (H, W) is 0 where the raster has no data."""
@@ -106,11 +125,14 @@ def compare_with_raster(
         predicted: polygons of the village class.
         inside: pixels outside any one of these layers are not counted (coverage, area of interest).
         progress: called per strip.
+
+    Raises:
+        LabelError: the raster cannot be read, has values nobody named, or its nodata leaves nothing but village.
     """
     crs = raster.crs()
     villages = predicted.to_crs(crs)
     limits = [layer.to_crs(crs) for layer in inside]
-    counts = Confusion()
+    counts, has_other = Confusion(), False
     with TemporaryDirectory(prefix="uvsam-") as folder, raster.open() as dataset:
         path = Path(folder) / "classes.tif"
         profile = {
@@ -121,20 +143,21 @@ def compare_with_raster(
         with rasterio.open(path, "w", **profile) as copy:
             windows = list(_strips(dataset))
             for done, window in enumerate(windows, start=1):
-                classes = raster.classify(dataset.read(1, window=window), _mask(dataset, window))
+                classes = raster.read(dataset, window)
+                has_other = has_other or bool((classes == OTHER).any())
                 copy.write(classes, 1, window=window)
                 size, affine = classes.shape, transform(window, dataset.transform)
                 ours, *allowed = (painter.paint(size, affine) for painter in painters)
                 valid = np.logical_and.reduce([classes != IGNORED, *allowed])
                 counts += count_pixels(ours, classes == VILLAGE, valid)
                 progress("compare pixels", done, len(windows))
+            if not has_other and raster.leaves_out_zeros(dataset):
+                raise LabelError(
+                    f"{raster.path} has nodata 0 and nothing but village besides: give --nodata-is-label if 0 means "
+                    "'no village', or --ignore-value 0 if it means 'not known'"
+                )
         found = _polygons(path)
     return RasterTruth(counts, PolygonLayer(found[VILLAGE], crs), PolygonLayer(found[IGNORED], crs))
-
-
-def _mask(dataset: Any, window: Window) -> NDArray[np.uint8]:
-    mask: NDArray[np.uint8] = dataset.read_masks(1, window=window)
-    return mask
 
 
 def _strips(dataset: Any) -> Iterator[Window]:
