@@ -21,7 +21,7 @@ class AveragedModule(L.LightningModule):
 
     def __init__(self, network: nn.Module, config: TrainingRun) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = AveragedModel(network, avg_fn=self._average, use_buffers=True)
         self.run = config
 

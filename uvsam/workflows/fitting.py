@@ -1,0 +1,173 @@
+"""Running a Lightning module to its end: checkpoints, resuming, Ctrl-C, and files that are whole or absent."""
+
+import hashlib
+import logging
+import os
+import platform
+import signal
+import tempfile
+import warnings
+from pathlib import Path
+from pickle import UnpicklingError
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from uvsam.errors import OutputError, SettingsError
+from uvsam.progress import Progress
+from uvsam.raster.writer import temporary_name
+from uvsam.training.averaged import AveragedModule
+from uvsam.training.config import TrainingRun
+from uvsam.training.sampling import LabelledSource, MixtureSampler, validation_requests
+
+
+def start(config: TrainingRun) -> None:
+    """Make the output folder, and set threads and seed.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=config.output).close()
+    except OSError as error:
+        raise OutputError(f"cannot write into folder {config.output}: {error.strerror}") from error
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    L.seed_everything(config.seed, verbose=False)
+
+
+def fit(
+    module: AveragedModule,
+    data: Dataset[dict[str, torch.Tensor]],
+    sources: list[LabelledSource],
+    config: TrainingRun,
+    *,
+    resume: bool,
+    progress: Progress,
+) -> dict[str, float]:
+    """Train, keeping a checkpoint every epoch.
+
+    Args:
+        data: samples by request.
+        resume: go on from the last checkpoint in ``config.output``, if there is one.
+
+    Returns:
+        What was measured on held-out ground in the end; empty where none is held out.
+
+    Raises:
+        SettingsError: the checkpoint is of another network.
+    """  # fmt: skip
+    requests = validation_requests(sources, config)
+    loader = DataLoader(
+        data, config.batch, sampler=MixtureSampler(sources, config), num_workers=config.workers,
+        drop_last=True, persistent_workers=config.workers > 0,
+    )  # fmt: skip
+    validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None
+    warnings.filterwarnings("ignore", module="lightning")  # advice to programmers, not to users
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    trainer = _trainer(config, progress, validates=bool(requests))
+    last = config.output / "last.ckpt"
+    checkpoint = last if resume and last.is_file() else None
+    if checkpoint:
+        _check_checkpoint(checkpoint, module)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it is deaf to the next one
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from stop
+    # the last weights, not those of the last epoch that was validated
+    measured = trainer.validate(module, validation, verbose=False)[0] if validation is not None else {}
+    return {name: float(value) for name, value in measured.items()}
+
+
+def _check_checkpoint(path: Path, module: AveragedModule) -> None:
+    """Whether training can go on from a checkpoint; that of another network is what a changed setting leaves."""
+    advice = "start over with --restart, or give another --output"
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
+    except (RuntimeError, EOFError, KeyError, OSError, UnpicklingError) as error:
+        raise SettingsError(f"checkpoint {path} is damaged; {advice}") from error
+    wanted = module.state_dict()
+    if saved.keys() != wanted.keys() or any(saved[name].shape != value.shape for name, value in wanted.items()):
+        raise SettingsError(f"checkpoint {path} is of another network; {advice}")
+
+
+def _trainer(config: TrainingRun, progress: Progress, *, validates: bool) -> L.Trainer:
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16())
+    return L.Trainer(
+        max_steps=config.steps,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if bf16 else "32-true",
+        gradient_clip_val=1.0,
+        limit_val_batches=1.0 if validates else 0,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=5,
+        log_every_n_steps=20,
+        logger=CSVLogger(config.output, name=None, version=""),
+        callbacks=[
+            ModelCheckpoint(
+                config.output,
+                filename="last",
+                enable_version_counter=False,
+                every_n_epochs=1,
+                save_on_train_epoch_end=True,
+            ),
+            _Report(progress),
+        ],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+class _Report(Callback):
+    """Hands Lightning's steps to our progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: object, **kwargs: object) -> None:
+        self.progress("training", trainer.global_step, int(trainer.max_steps))
+
+
+def gains_from_bf16() -> bool:
+    """Whether bfloat16 is faster than float32 here: a recent GPU, or a CPU with AMX or AVX512-BF16.
+
+    On other CPUs bfloat16 is emulated, 7 to 285 times slower than float32.
+    """
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if platform.system() != "Linux" or not os.access("/proc/cpuinfo", os.R_OK):
+        return False
+    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def half_precision(network: nn.Module) -> tuple[bytes, str]:
+    """Weights of a network in float16 as a safetensors file, and its sha256."""
+    state = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    content = save(state, metadata={"format": "pt"})  # one entry: their order is random, and with it the sha256
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then move it into place."""
+    part = temporary_name(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
