@@ -1,0 +1,176 @@
+"""Prompted masks for training a generalist: what to outline, and the rough prompt it is given.
+
+A target is a piece of one class in a sample. Its prompt is the target made worse in the ways a specialist's scores are
+worse than the truth: edges that wander, ends that are missing, blobs too many, a coarse grid, any slope of the
+log-odds. Everything lives on the mask grid of Segment Anything, 256 x 256 cells over the crop.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from uvsam.training.targets import TargetTable
+
+CELLS = 256
+FRAME = 1024
+"""Side of the mask grid, and of the frame that boxes are given in."""
+
+MOST_LOG_ODDS = 10.0
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """Targets of one sample with their prompts.
+
+    Attributes:
+        target: (K, 256, 256) bool.
+        weight: (K, 256, 256) float32; 0 where nothing is known, and everywhere if there was nothing to prompt.
+        box: (K, 4) float32, x1, y1, x2, y2 in the 1024 frame.
+        mask: (K, 1, 256, 256) float32 log-odds.
+        has_box, has_mask: (K,) bool; which of the two is given.
+    """
+
+    target: Tensor
+    weight: Tensor
+    box: Tensor
+    mask: Tensor
+    has_box: Tensor
+    has_mask: Tensor
+
+
+def class_of_row(table: TargetTable) -> NDArray[np.int64]:
+    """For each label row the class it names for sure, -1 where it names none ("other", ignored)."""
+    named = (table.likelihood > 0).sum(axis=1) == 1
+    classes = np.where(named, table.likelihood.argmax(axis=1), -1)
+    classes[table.village == 1] = table.likelihood.shape[1] - 1
+    return classes
+
+
+def prompt_sample(
+    classes: NDArray[np.int64],
+    labelled: NDArray[np.bool_],
+    count: int,
+    *,
+    village: int,
+    village_share: float,
+    min_cells: int,
+    rng: np.random.Generator,
+) -> Prompted:
+    """Choose ``count`` targets of a sample and make their prompts.
+
+    Args:
+        classes: (S, S) class of every pixel, -1 for none; S a multiple of 256, or 256 a multiple of it.
+        labelled: (S, S), where "none of the classes" is known.
+        village: number of the village class.
+        village_share: share of villages among the targets, where there are any.
+        min_cells: the smallest target, in mask cells.
+    """
+    grid = _to_cells(classes)
+    known = _to_cells(labelled.astype(np.int64)) > 0
+    present = [c for c in np.unique(grid[grid >= 0]) if (grid == c).sum() >= min_cells]
+    others = [c for c in present if c != village]
+    items = []
+    for _ in range(count):
+        wants_village = village in present and (not others or rng.random() < village_share)
+        chosen = village if wants_village else (others[rng.integers(len(others))] if others else None)
+        target = None if chosen is None else choose_piece(grid == chosen, min_cells, rng)
+        if target is None:
+            items.append((np.zeros((CELLS, CELLS), bool), np.zeros((CELLS, CELLS), bool)))
+        else:
+            items.append((target, known))
+    targets = torch.from_numpy(np.stack([target for target, _ in items]))
+    weight = torch.from_numpy(np.stack([known for _, known in items])).float()
+    masks = torch.stack([degrade(target, rng) for target, _ in items])
+    kind = rng.choice(3, size=count, p=[0.7, 0.15, 0.15])  # both prompts, the box alone, the mask alone
+    boxes = [
+        jitter_box(box_of(target if which == 1 else mask.numpy() > 0, fallback=target), rng)
+        for (target, _), mask, which in zip(items, masks, kind, strict=True)
+    ]
+    return Prompted(
+        targets, weight, torch.from_numpy(np.stack(boxes)), masks[:, None],
+        torch.from_numpy(kind != 2), torch.from_numpy(kind != 1),
+    )  # fmt: skip
+
+
+def _to_cells(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bring a square label map to the mask grid by its nearest pixels."""
+    at = ((np.arange(CELLS) + 0.5) * len(values) / CELLS).astype(int)
+    cells: NDArray[np.int64] = values[np.ix_(at, at)]
+    return cells
+
+
+def choose_piece(mask: NDArray[np.bool_], min_cells: int, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    """One connected piece of a mask, of pieces joined over a random gap: an object, a block, a district."""
+    radius = int(rng.choice([0, 2, 5, 10]))
+    joined = ndimage.distance_transform_edt(~mask) <= radius
+    pieces, count = ndimage.label(joined)
+    sizes = np.bincount(pieces[mask], minlength=count + 1)[1:]
+    fit = np.flatnonzero(sizes >= min_cells)
+    if not len(fit):
+        return None
+    share = np.sqrt(sizes[fit])
+    piece = fit[rng.choice(len(fit), p=share / share.sum())] + 1
+    chosen: NDArray[np.bool_] = mask & (pieces == piece)
+    return chosen
+
+
+def degrade(target: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+    """A rough mask prompt for a target: (256, 256) float32 log-odds within +-10."""
+    if not target.any():
+        return torch.full((CELLS, CELLS), -MOST_LOG_ODDS)
+    signed = ndimage.distance_transform_edt(target) - ndimage.distance_transform_edt(~target)
+    signed = torch.from_numpy(signed.clip(-64, 64).astype(np.float32))
+    signed = _warp(signed, _field(2, int(rng.integers(4, 40)), rng) * rng.uniform(0, 5))
+    signed = signed + rng.uniform(-2.5, 2.5) + _field(1, int(rng.integers(6, 64)), rng)[0] * rng.uniform(0, 3)
+    if rng.random() < 0.4:  # parts that the specialist misses
+        field = _field(1, int(rng.integers(3, 12)), rng)[0]
+        signed = signed - 40 * (field - torch.quantile(field, 1 - rng.uniform(0, 0.25))).clamp(min=0)
+    if rng.random() < 0.4:  # and parts that are too many, not far from it
+        field = _field(1, int(rng.integers(3, 16)), rng)[0] * (signed > -24)
+        signed = signed + 40 * (field - torch.quantile(field, 1 - rng.uniform(0, 0.1))).clamp(min=0)
+    cells = int(rng.integers(64, CELLS + 1))
+    coarse = F.interpolate(signed[None, None], size=(cells, cells), mode="area")
+    signed = F.interpolate(coarse, size=(CELLS, CELLS), mode="bilinear", align_corners=False)[0, 0]
+    slope = float(np.exp(rng.uniform(np.log(0.2), np.log(1.5))))
+    logits = (signed * slope).clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS)
+    if rng.random() < 0.5:  # cut to the instance, as prompts of a region are
+        reach = torch.from_numpy(ndimage.distance_transform_edt(logits.numpy() <= 0) > rng.uniform(4, 16))
+        logits = torch.where(reach, torch.full_like(logits, -MOST_LOG_ODDS), logits)
+    return logits
+
+
+def _field(channels: int, cells: int, rng: np.random.Generator) -> Tensor:
+    """Smooth noise (channels, 256, 256) of standard deviation about 1, with that many cells a side."""
+    noise = torch.from_numpy(rng.standard_normal((1, channels, cells, cells)).astype(np.float32))
+    return F.interpolate(noise, size=(CELLS, CELLS), mode="bicubic", align_corners=False)[0]
+
+
+def _warp(values: Tensor, shift: Tensor) -> Tensor:
+    """Read (256, 256) values at places moved by ``shift`` (2, 256, 256) cells."""
+    axis = (torch.arange(CELLS) + 0.5) / CELLS * 2 - 1
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    place = torch.stack([x + shift[0] * 2 / CELLS, y + shift[1] * 2 / CELLS], dim=-1)
+    return F.grid_sample(values[None, None], place[None], padding_mode="border", align_corners=False)[0, 0]
+
+
+def box_of(mask: NDArray[np.bool_], fallback: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Bounds of a mask (of ``fallback`` where it is empty) in the 1024 frame, along the edges of its cells."""
+    mask = mask if mask.any() else fallback
+    if not mask.any():
+        return np.array([0, 0, FRAME, FRAME], np.float32)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corners = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    return corners * np.float32(FRAME / CELLS)
+
+
+def jitter_box(box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Move each side by up to 5 % of the box, and no further than 40 pixels or the frame."""
+    size = np.tile(box[2:] - box[:2], 2)
+    moved = box + rng.uniform(-1, 1, 4) * np.minimum(0.05 * size, 40)
+    jittered: NDArray[np.float32] = moved.clip(0, FRAME).astype(np.float32)
+    return jittered
