@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,11 +108,30 @@ def test_what_was_not_looked_at_counts_for_nothing(tmp_path: Path) -> None:
     assert compare(truth, truth, "--aoi", save(tmp_path / "aoi.gpkg", [VILLAGES[1].buffer(20)]))["objects"]["tp"] == 1
 
 
-def test_one_period_of_a_series(tmp_path: Path) -> None:
+def test_one_period_of_a_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = save(tmp_path / "truth.gpkg", [*VILLAGES, VILLAGES[0].buffer(50)], period=[2020, 2020, 2012])
     ours = save(tmp_path / "ours.gpkg", VILLAGES)
+    advice = 'truth.gpkg holds the periods 2012, 2020: choose one, as with --truth-where "period = 2020"'
+    assert failure(capsys, ours, truth).endswith(advice)
     assert_perfect(compare(ours, truth, "--truth-where", "period = 2020"), 2)
-    assert compare(ours, truth)["objects"]["fn"] == 1
+    assert compare(ours, truth, "--truth-where", "period > 2000")["objects"]["fn"] == 1
+    only_one = save(tmp_path / "one.gpkg", VILLAGES, period=[2020, None])
+    assert_perfect(compare(ours, only_one), 2)
+
+
+def test_the_period_of_the_predictions_own_year_is_proposed_and_can_be_typed(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    villages = geopandas.read_file(city / "truth.gpkg", layer="villages")
+    ours = tmp_path / "ours.gpkg"
+    villages[villages["period"] == 2016].drop(columns="period").to_file(ours, layer="villages")
+    villages["period"] = villages["period"].astype(str)
+    villages.to_file(tmp_path / "words.gpkg", layer="villages")
+    for truth in (city / "truth.gpkg", tmp_path / "words.gpkg"):
+        message = failure(capsys, ours, truth)
+        assert "holds the periods 2016, 2020: choose one" in message
+        found = compare(ours, truth, *shlex.split(message.partition("as with ")[2]))
+        assert found["pixels"]["iou"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("ours", "truth"), [([], []), ([], VILLAGES), (VILLAGES, [])])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
@@ -21,7 +22,7 @@ from uvsam.evaluation.pixels import count_areas, dissolve
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
 from uvsam.evaluation.region import Region, no_polygons
 from uvsam.progress import Progress, silent
-from uvsam.vectors.polygon_files import PolygonLayer, read_coverage, read_polygons
+from uvsam.vectors.polygon_files import PolygonLayer, polygon_layer, read_coverage, read_polygons
 
 OBJECT_IOU = 0.5
 TOLERANCES_M = (2.0, 5.0)
@@ -29,7 +30,10 @@ TOLERANCES_M = (2.0, 5.0)
 
 @dataclass(frozen=True)
 class VectorTruth:
-    """Truth as polygons: file, layer (default: the only one) and SQL condition such as ``period = 2020``."""
+    """Truth as polygons: file, layer (default: the only one) and SQL condition such as ``period = 2020``.
+
+    The condition may be left out where a column ``period`` has one value, or where there is no such column.
+    """
 
     path: Path
     layer: str | None = None
@@ -95,7 +99,8 @@ def evaluate(
         progress: called while a label raster is read.
 
     Raises:
-        LabelError: a file cannot be read, has no CRS while the other has one, or the two do not overlap.
+        LabelError: a file cannot be read, has no CRS while the other has one, or the two do not overlap; or the truth
+            holds several periods and nobody chose.
     """
     predicted = read_polygons(prediction, layer=layer)
     limits = [found for found in (read_coverage(prediction),) if found is not None]
@@ -110,6 +115,8 @@ def evaluate(
         chart = local_map([extent])
     else:
         villages = read_polygons(truth.path, layer=truth.layer, where=truth.where)
+        if truth.where is None:
+            _check_one_period(prediction, layer, truth)
         _check_places(prediction, predicted, truth.path, villages)
         coverage = read_coverage(truth.path)
         limits += [] if coverage is None else [coverage]
@@ -142,6 +149,25 @@ def _check_places(prediction: Path, predicted: PolygonLayer, truth: Path, other:
     if (predicted.crs is None) != (other.crs is None):
         without, place = (prediction, truth) if predicted.crs is None else (truth, prediction)
         raise LabelError(f"{without} has no coordinate reference system, {place} has one: assign it first")
+
+
+def _check_one_period(prediction: Path, layer: str | None, truth: VectorTruth) -> None:
+    """Villages of several dates laid over each other are the truth of none; the prediction's own year is proposed."""
+    periods = _values(truth.path, truth.layer, "period")
+    if len(periods) > 1:
+        years = {str(day)[:4] for day in _values(prediction, layer, "acquired")}
+        fitting = next((period for period in reversed(periods) if str(period)[:4] in years), periods[-1])
+        literal = f"'{fitting}'" if isinstance(fitting, str) else str(fitting)
+        raise LabelError(
+            f"{truth.path} holds the periods {', '.join(map(str, periods))}: "
+            f'choose one, as with --truth-where "period = {literal}"'
+        )
+
+
+def _values(path: Path, layer: str | None, column: str) -> list[Any]:
+    """The different values of a column, in order; none where there is no such column."""
+    table = pyogrio.read_dataframe(path, layer=polygon_layer(path, layer), columns=[column], read_geometry=False)
+    return sorted(table[column].convert_dtypes().dropna().unique()) if column in table else []
 
 
 def _is_elsewhere(inside: BaseGeometry, polygons: NDArray[np.object_]) -> bool:
