@@ -124,3 +124,5 @@ def test_regions_in_strips_are_those_of_the_whole_array(shape, seed, smooth, nod
     near_edge = ndimage.binary_dilation(beyond)[1:-1, 1:-1]
     assert regions.on_edge.tolist() == [bool(near_edge[expected == i + 1].any()) for i in range(len(regions))]
     assert regions.pixels.tolist() == np.bincount(expected.ravel(), minlength=len(regions) + 1)[1:].tolist()
+    found = ndimage.find_objects(expected)
+    assert regions.bounds_px.tolist() == [[rows.start, cols.start, rows.stop, cols.stop] for rows, cols in found]

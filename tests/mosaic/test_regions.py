@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import rasterio
+from odc.geo.geobox import GeoBox
 
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
-from uvsam.mosaic.regions import RegionRules, find_regions, region_strips
+from uvsam.mosaic.regions import RegionRules, find_regions, region_strips, write_regions
 
 
 def write(path, values):
@@ -72,6 +73,21 @@ def test_the_mean_score_counts_bridged_pixels_and_the_edge_is_seen(tmp_path):
     first = labels == labels[1, 1]
     assert regions.mean_score[labels[1, 1] - 1] == pytest.approx(((values - 1.0) / 254)[first].mean())
     assert regions.on_edge[labels[8, 7] - 1]
+
+
+@pytest.mark.parametrize("rows", [7, 64, 700])
+def test_regions_in_a_file_are_those_of_the_strips_whatever_its_blocks(tmp_path, rows):
+    values = np.ones((700, 600), np.uint8)
+    values[500:530, 100:590] = values[200:520, 400:410] = values[690:, :5] = 255
+    scores = write(tmp_path / "scores.tif", values)
+    regions = find_regions(scores, RegionRules(0.5, 0.5), (1.0, 1.0), rows=rows)
+    transform = rasterio.Affine(1, 0, 5e5, 0, -1, 4e6)
+    write_regions(regions, GeoBox(values.shape, transform, "EPSG:32650"), tmp_path / "regions.tif")
+    with rasterio.open(tmp_path / "regions.tif") as dataset:
+        assert dataset.transform == transform
+        assert (dataset.read(1) == drawn(regions, values.shape)).all()
+    assert len(regions) == 2
+    assert regions.bounds_px.tolist() == [[200, 100, 530, 590], [690, 0, 700, 5]]
 
 
 def test_gaps_up_to_the_closing_distance_are_bridged_on_the_ground():

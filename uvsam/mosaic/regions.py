@@ -1,11 +1,12 @@
 """Regions: connected villages of the score raster, across seams, in strips of rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -14,8 +15,10 @@ from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
 from uvsam.mosaic.scores import LEVELS, Strip, lowest_level, raster_shape, read_strips, strip_rows
 from uvsam.progress import Progress, silent
+from uvsam.raster.writer import RasterWriter
 
 _BLOCK_PX = 1_000_000
+_NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Regions:
         mean_score: (N,) float64, mean score of the region's pixels: the expected share of it that is village.
         max_score: (N,) float64.
         on_edge: (N,) bool, touches the scene's border or a pixel that was not looked at.
+        bounds_px: (N, 4) int64, first row, first column, and one past the last row and column.
     """
 
     scores_path: Path
@@ -65,6 +69,7 @@ class Regions:
     mean_score: NDArray[np.float64]
     max_score: NDArray[np.float64]
     on_edge: NDArray[np.bool_]
+    bounds_px: NDArray[np.int64]
     strips: tuple[tuple[NDArray[np.int32], NDArray[np.int32]], ...]  # per strip: labels that survive, their regions
 
     def __len__(self) -> int:
@@ -139,6 +144,22 @@ def region_strips(regions: Regions) -> Iterator[tuple[int, NDArray[np.int32]]]:
             yield strip.row, table.take(labels, mode="clip")
 
 
+def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
+    """Write the region of every pixel as an int32 raster, 0 for none; blocks without a region take no space.
+
+    For reading regions in windows; strips are the cheaper way to pass over all of them.
+
+    Args:
+        geobox: grid of the score raster.
+
+    Raises:
+        OutputError: the raster cannot be written.
+    """
+    with RasterWriter(path, geobox, dtype="int32", nodata=0, zlevel=1) as writer:
+        for row, labels in region_strips(regions):
+            writer.write(labels, row, 0)
+
+
 def _halo_px(rules: RegionRules, gsd_m: tuple[float, float]) -> int:
     """A closing looks two radii away; whether a pixel touches what was not looked at, one row."""
     return max(1, 2 * (len(disc_half_widths(rules.close_m, gsd_m)) - 1))
@@ -166,12 +187,14 @@ class _Part:
     level_sum: NDArray[np.int64]
     max_level: NDArray[np.uint8]
     on_edge: NDArray[np.bool_]
+    bounds_px: NDArray[np.int64]
 
 
 def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
     pixels, level_sum = np.zeros((2, count + 1), np.int64)
     max_level = np.zeros(count + 1, np.uint8)
     on_edge = np.zeros(count + 1, np.bool_)
+    bounds_px = np.full((count + 1, 4), _NOTHING)
     # In blocks of rows: the counting below takes 17 bytes per pixel.
     step = max(1, _BLOCK_PX // labels.shape[1])
     for start in range(0, len(labels), step):
@@ -183,6 +206,7 @@ def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
         pixels += np.bincount(where, minlength=count + 1)
         level_sum += np.bincount(where, levels, minlength=count + 1).astype(np.int64)
         np.maximum.at(max_level, where, levels)
+        _extend(bounds_px, block, strip.row + start)
 
         on_edge[block[:, [0, -1]]] = True
         unseen = around == 0  # also the rows outside the scene
@@ -190,7 +214,19 @@ def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
             on_edge[block[unseen[:-2] | unseen[2:]]] = True
             on_edge[block[:, 1:][unseen[1:-1, :-1]]] = True
             on_edge[block[:, :-1][unseen[1:-1, 1:]]] = True
-    return _Part(pixels, level_sum, max_level, on_edge)
+    return _Part(pixels, level_sum, max_level, on_edge, bounds_px)
+
+
+def _extend(bounds_px: NDArray[np.int64], labels: NDArray[np.int32], row: int) -> None:
+    """Extend the bounds of labels by a block whose first row is ``row``: by the ends of its runs, not all pixels."""
+    changes = np.diff(labels, axis=1, prepend=0, append=0) != 0
+    y, x = np.nonzero(changes[:, :-1] & (labels > 0))
+    label = labels[y, x]
+    np.minimum.at(bounds_px[:, 0], label, y + row)
+    np.minimum.at(bounds_px[:, 1], label, x)
+    np.maximum.at(bounds_px[:, 2], label, y + row + 1)
+    y, x = np.nonzero(changes[:, 1:] & (labels > 0))
+    np.maximum.at(bounds_px[:, 3], labels[y, x], x + 1)
 
 
 class _Parts:
@@ -209,7 +245,7 @@ class _Parts:
         """Keep some labels of the next strip; returns label -> number of the part, from 1 (0 for what is dropped)."""
         kept = np.flatnonzero(keep).astype(np.int32)
         self._labels.append(kept)
-        self._parts.append(_Part(part.pixels[kept], part.level_sum[kept], part.max_level[kept], part.on_edge[kept]))
+        self._parts.append(_Part(*(getattr(part, field.name)[kept] for field in fields(_Part))))
         table = np.zeros(len(keep), np.int32)
         table[kept] = np.arange(self._size + 1, self._size + 1 + len(kept))
         self._size += len(kept)
@@ -235,8 +271,9 @@ class _Parts:
         graph = coo_array((np.ones(seams.shape[1], np.bool_), (seams[0], seams[1])), shape=(size, size))
         count, group = connected_components(graph, directed=False) if size else (0, np.zeros(0, np.int32))
 
-        def collect(name: str) -> NDArray[np.int64]:
-            return np.concatenate([getattr(part, name) for part in self._parts] or [np.zeros(0)]).astype(np.int64)
+        def collect(name: str, *shape: int) -> NDArray[np.int64]:
+            parts = [getattr(part, name) for part in self._parts] or [np.zeros((0, *shape))]
+            return np.concatenate(parts).astype(np.int64)
 
         pixels, level_sum = np.zeros((2, count), np.int64)
         max_level, on_edge = np.zeros((2, count), np.int64)
@@ -244,6 +281,9 @@ class _Parts:
         np.add.at(level_sum, group, collect("level_sum"))
         np.maximum.at(max_level, group, collect("max_level"))
         np.maximum.at(on_edge, group, collect("on_edge"))
+        bounds_px, bounds_of_parts = np.tile(_NOTHING, (count, 1)), collect("bounds_px", 4)
+        np.minimum.at(bounds_px[:, :2], group, bounds_of_parts[:, :2])
+        np.maximum.at(bounds_px[:, 2:], group, bounds_of_parts[:, 2:])
 
         first = np.full(count, size)
         np.minimum.at(first, group, np.arange(size))
@@ -267,5 +307,6 @@ class _Parts:
             mean_score=(level_sum - pixels) / (pixels * LEVELS),
             max_score=(max_level - 1) / LEVELS,
             on_edge=on_edge.astype(np.bool_),
+            bounds_px=bounds_px[order],
             strips=tuple(strips),
         )
