@@ -16,6 +16,7 @@ import shapely
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
+from uvsam.cli.errors import show_warnings_in_one_line
 from uvsam.cli.main import run
 from uvsam.vectors.geopackage import read_run
 
@@ -209,6 +210,7 @@ def test_turned_and_upside_down_grids_are_placed_exactly(city: Path, villages: P
         (["{image}", "--out", "no/such/folder/x.gpkg"], 1, "folder"),
         (["{image}", "--bands", "red"], 2, "band numbers"),
         (["{image}", "--date", "yesterday"], 2, "date"),
+        (["{image}", "--date", "2999-12-31"], 2, "2999-12-31 is in the future"),
         (["{image}", "--colour", "red"], 2, "No such option"),
     ],
 )
@@ -236,6 +238,20 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
     assert len(error) == 1
     assert message in error[0]
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_date_that_contradicts_the_image_is_used_with_a_warning(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, out = variant(city / "city_2020.tif", tmp_path / "part.tif", lambda p: p[:, :99, :99]), tmp_path / "v.gpkg"
+    with rasterio.open(image, "r+") as dataset:
+        dataset.update_tags(ACQUIRED="2020-05-17")
+    show_warnings_in_one_line()
+    for day, warned in (("2020-05-17", []), ("2019-01-31", ["2020-05-17; 2019-01-31 is used, as given"])):
+        assert run(["predict", str(image), "--out", str(out), "--overwrite", "--date", day]) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "Warning" in line]
+        assert [line.partition("taken on ")[2] for line in lines] == warned
+        assert str(gpd.read_file(out, layer="coverage")["acquired"].iloc[0]).startswith(day)
 
 
 def test_no_result_replaces_an_input(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """``uvsam predict``."""
 
+import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,24 @@ if TYPE_CHECKING:
 OUTLINE = "[default: the model's card]"
 
 
+def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.datetime | None) -> datetime.date | None:
+    """Callback of ``--date``: a day that has been."""
+    if value is None:
+        return None
+    if value.date() > datetime.date.today():
+        raise click.BadParameter(f"{value:%Y-%m-%d} is in the future")
+    return value.date()
+
+
 @click.command()
 @click.argument("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
 @click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-specialist].")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
-@click.option("--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), help="Day the image was taken, YYYY-MM-DD.")
+@click.option(
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
+    help="Day the image was taken, YYYY-MM-DD [default: what the file says].",
+)  # fmt: skip
 @click.option(
     "--bands",
     metavar="R,G,B",
@@ -54,7 +67,6 @@ def command(
     score_type: Any,
     preview: Path | None,
     overwrite: bool,
-    acquired: Any,
     views: str,
     **given: Any,
 ) -> None:
@@ -70,7 +82,7 @@ def command(
     from uvsam.workflows.predict import predict
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    settings = predict_settings(acquired=acquired.date() if acquired else None, views=int(views), **chosen)
+    settings = predict_settings(views=int(views), **chosen)
     with progress_display() as progress:
         result = predict(
             image, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def open_scene(
 
     Args:
         bands: 1-based red, green, blue. Default: by colour interpretation, else the first three that are not alpha.
-        acquired: day the image was taken. Default: what the file's tags say; never today.
+        acquired: day the image was taken; warns where the file's tags say another. Default: what they say; never today.
         allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
             QGIS shows it), and its unit is the metre.
         gsd_m: metres per pixel of an image without a position, 1 unless given.
@@ -83,13 +84,16 @@ def open_scene(
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
         geobox = _geobox(dataset, uri, allow_ungeoreferenced, gsd_m)
         check_complete(dataset, rgb)
+        stated = _acquired(dataset)
+        if acquired and stated and acquired != stated:
+            warnings.warn(f"{uri} says that it was taken on {stated}; {acquired} is used, as given", stacklevel=2)
         return Scene(
             uri=uri,
             geobox=geobox,
             bands=rgb,
             dtype=dtype,
             nodata=dataset.nodatavals[rgb[0] - 1],
-            acquired=acquired or _acquired(dataset),
+            acquired=acquired or stated,
             gsd_m=_ground_resolution_m(geobox, uri),
         )
 
