@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from uvsam.cli.info import command
 from uvsam.cli.main import run
+from uvsam.workflows.info import START_UP_S
 
 CARD = """
 name: mine
@@ -61,7 +62,7 @@ def test_json_for_programs(tmp_path: Path, card: str) -> None:
     assert info["stretch"]["low"] == pytest.approx([138, 138, 138], abs=5)
     assert info["acquired"] == "2019-05-06"
     assert info["tiles"] == 5 * 4  # cores of 256 - 2 x 64 = 128
-    assert info["seconds"] == pytest.approx(20 * 0.256**2 * 2.0 / 2)  # half of it is nodata
+    assert info["seconds"] == pytest.approx(START_UP_S + 20 * 0.256**2 * 2.0 / 2)  # half of it is nodata
     assert info["problem"] is None
 
 
@@ -72,6 +73,7 @@ def test_lines_for_people(tmp_path: Path, card: str) -> None:
     assert found["gsd"] == "0.5 x 0.5 m on the ground"
     assert found["stretch"] == "none needed"
     assert found["model"] == "sees 1 m: 2 x 2 px of the image as one"
+    assert found["predict"].startswith("about 0:06 on one core")  # nearly nothing to look at: what is left is start-up
 
 
 def test_an_image_that_is_too_coarse_is_described_with_the_reason(tmp_path: Path, card: str) -> None:
@@ -79,6 +81,8 @@ def test_an_image_that_is_too_coarse_is_described_with_the_reason(tmp_path: Path
     result = CliRunner().invoke(command, [image, "--model", card], catch_exceptions=False)
     assert result.exit_code == 0
     assert "not possible: " in result.stdout
+    as_json = CliRunner().invoke(command, [image, "--model", card, "--json"], catch_exceptions=False)
+    assert json.loads(as_json.stdout)["seconds"] == 0
 
 
 @pytest.mark.parametrize(
