@@ -1,5 +1,6 @@
 """Model cards: what a model is, what it was trained on, what it is good for, and the weights that go with it."""
 
+from uvsam.catalog.cache import cached_weights, generalist_weights, weights_path
 from uvsam.catalog.cards import (
     Calibration,
     ModelCard,
@@ -10,14 +11,22 @@ from uvsam.catalog.cards import (
     load_card,
     verified_weights,
 )
+from uvsam.catalog.generalists import GeneralistCard, Source, load_any_card, load_generalist_card
 
 __all__ = [
     "Calibration",
+    "GeneralistCard",
     "ModelCard",
     "Outline",
     "Quality",
+    "Source",
+    "cached_weights",
     "card_path",
+    "generalist_weights",
     "list_cards",
+    "load_any_card",
     "load_card",
+    "load_generalist_card",
     "verified_weights",
+    "weights_path",
 ]

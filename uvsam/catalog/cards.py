@@ -3,7 +3,7 @@
 import hashlib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,7 +13,13 @@ from uvsam.errors import CatalogError
 DEFAULT_MODEL = "uvsam-specialist"
 """Card that is used where the user names none."""
 
+Task = Literal["specialist", "generalist"]
+"""A specialist finds villages; a generalist (Segment Anything) makes exact outlines of what it is shown."""
+
 Architecture = Literal["segformer", "unet", "deeplabv3plus", "fpn", "fcn"]
+
+
+Card = TypeVar("Card", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -133,13 +139,17 @@ def catalog_folder() -> Path:
     return (inside if inside.is_dir() else inside.parent.parent / "data_catalog") / "models"
 
 
-def list_cards() -> list[str]:
-    """Names of the bundled models."""
-    return sorted(path.stem for path in catalog_folder().glob("*.yaml"))
+def list_cards(task: Task | None = "specialist") -> list[str]:
+    """Names of the models in the catalogue, of one task or (None) of any."""
+    cards = sorted(catalog_folder().glob("*.yaml"))
+    return [path.stem for path in cards if task in (None, task_of(read_fields(path)))]
 
 
-def card_path(name_or_path: str | Path) -> Path:
-    """The card file of a bundled model's name, or of a path to a card of the user's own.
+def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Path:
+    """The card file of a model of the catalogue, or of a path to a card of the user's own.
+
+    Args:
+        task: whose names the message lists; the card may be another's.
 
     Raises:
         CatalogError: there is no such model.
@@ -151,22 +161,53 @@ def card_path(name_or_path: str | Path) -> Path:
         raise CatalogError(f"no model card at {path}")
     bundled = catalog_folder() / f"{name_or_path}.yaml"
     if path.name != str(name_or_path) or not bundled.is_file():
-        raise CatalogError(f"no model named '{name_or_path}'; bundled: {', '.join(list_cards())}; or give a card.yaml")
+        raise CatalogError(
+            f"no model named '{name_or_path}'; known: {', '.join(list_cards(task))}; or give a card.yaml"
+        )
     return bundled
 
 
 def load_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
-    """Read and check a model card.
+    """Read and check the card of a specialist.
 
     Raises:
-        CatalogError: no such model, or the card is malformed (the message names the field).
+        CatalogError: no such model, it is a generalist, or the card is malformed (the message names the field).
     """
     path = card_path(name_or_path)
+    fields = read_fields(path)
+    if task_of(fields) == "generalist":
+        raise CatalogError(
+            f"'{name_or_path}' is a generalist (Segment Anything): it sharpens outlines and finds no villages; "
+            f"name a specialist: {', '.join(list_cards())}"
+        )
+    return checked_card(ModelCard, fields, path)
+
+
+def read_fields(path: Path) -> Any:
+    """What a YAML file says, unchecked.
+
+    Raises:
+        CatalogError: it is not YAML.
+    """
     try:
-        fields: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return ModelCard.model_validate(fields)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path} is not a YAML file") from error
+
+
+def task_of(fields: Any) -> Any:
+    """The task that a card's fields name; a card without one is a specialist's."""
+    return fields.get("task", "specialist") if isinstance(fields, dict) else "specialist"
+
+
+def checked_card(kind: type[Card], fields: Any, path: Path) -> Card:
+    """The card with these fields.
+
+    Raises:
+        CatalogError: a field is missing, unknown or impossible; the message names it.
+    """
+    try:
+        return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -174,20 +215,29 @@ def load_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
 
 
 def verified_weights(name_or_path: str | Path = DEFAULT_MODEL) -> Path:
-    """Path of a model's weights, after comparing their sha256 with the card.
+    """Path of a specialist's weights, after comparing their sha256 with the card.
 
     Raises:
         CatalogError: the file is missing or is not the one the card speaks of.
     """
-    card, path = load_card(name_or_path), card_path(name_or_path)
-    if Path(card.weights).name != card.weights:
-        raise CatalogError(f"{path}: weights must be a file beside the card, not '{card.weights}'")
-    weights = path.parent / card.weights
-    if not weights.is_file():
-        raise CatalogError(f"weights of '{card.name}' are missing: expected {weights}")
-    if file_sha256(weights) != card.sha256:
-        raise CatalogError(f"{weights} is not the file its card describes (sha256 differs); get it again")
-    return weights
+    card = load_card(name_or_path)
+    return verified_beside(card_path(name_or_path), card.weights, card.sha256)
+
+
+def verified_beside(path: Path, weights: str, sha256: str) -> Path:
+    """Path of the weights beside the card at ``path``, after comparing their sha256.
+
+    Raises:
+        CatalogError: the file is missing, elsewhere, or another one.
+    """
+    if Path(weights).name != weights:
+        raise CatalogError(f"{path}: weights must be a file beside the card, not '{weights}'")
+    file = path.parent / weights
+    if not file.is_file():
+        raise CatalogError(f"weights of '{path.stem}' are missing: expected {file}")
+    if file_sha256(file) != sha256:
+        raise CatalogError(f"{file} is not the file its card describes (sha256 differs); get it again")
+    return file
 
 
 def file_sha256(path: Path) -> str:

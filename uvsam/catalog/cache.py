@@ -1,0 +1,79 @@
+"""Fetched weights on this machine: where they lie, and whether they are what their cards say."""
+
+from pathlib import Path
+
+import platformdirs
+
+from uvsam.catalog.cards import card_path, file_sha256, verified_beside
+from uvsam.catalog.generalists import CHECKPOINT_SUFFIXES, GeneralistCard, Source, load_generalist_card
+from uvsam.errors import CatalogError
+
+
+def weights_path(card: GeneralistCard, cache: Path | None = None) -> Path:
+    """Where the weights of ``card`` lie, or will lie once they are fetched.
+
+    The name holds the start of their sha256: another file under the same name of a model is another file here.
+
+    Args:
+        cache: folder of fetched weights; default: the user's cache folder.
+
+    Raises:
+        CatalogError: the weights come with the card.
+    """
+    source = source_of(card)
+    folder = cache or platformdirs.user_cache_path("uvsam") / "models"
+    return folder / f"{card.name}-{source.sha256[:8]}{source.suffix}"
+
+
+def source_of(card: GeneralistCard) -> Source:
+    """Where the weights of ``card`` can be fetched.
+
+    Raises:
+        CatalogError: they come with the card.
+    """
+    if card.source is None:
+        raise CatalogError(f"the weights of '{card.name}' come with its card; there is nothing to fetch")
+    return card.source
+
+
+def is_whole(path: Path, source: Source) -> bool:
+    """Whether ``path`` is the file that ``source`` describes, by size and sha256."""
+    return path.is_file() and source.fits(path.stat().st_size) and file_sha256(path) == source.sha256
+
+
+def cached_weights(card: GeneralistCard, cache: Path | None = None) -> Path:
+    """Path of fetched weights, after comparing size and sha256 with the card. Never looks at the network.
+
+    Raises:
+        CatalogError: they were not fetched, or the file is not the one the card speaks of; says how to get them.
+    """
+    path, source = weights_path(card, cache), source_of(card)
+    if not path.is_file():
+        size = f"{source.bytes / 1e6:,.0f} MB"
+        raise CatalogError(
+            f"the weights of '{card.name}' are not here; get them ({size}): uvsam models fetch {card.name}"
+        )
+    if not is_whole(path, source):
+        raise CatalogError(f"{path} is damaged or another file; get it again: uvsam models fetch {card.name}")
+    return path
+
+
+def generalist_weights(name_or_path: str | Path, cache: Path | None = None) -> tuple[GeneralistCard | None, Path]:
+    """Weights of a generalist, and its card where it has one.
+
+    Args:
+        name_or_path: name of a model of the catalogue, path of a card.yaml, or path of a checkpoint (without a card).
+        cache: folder of fetched weights; default: the user's cache folder.
+
+    Raises:
+        CatalogError: there is no such file or model, its weights are not here yet, or are not the card's.
+    """
+    path = Path(name_or_path)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        if not path.is_file():
+            raise CatalogError(f"no checkpoint at {path}")
+        return None, path
+    card = load_generalist_card(name_or_path)
+    if card.weights is None or card.sha256 is None:
+        return card, cached_weights(card, cache)
+    return card, verified_beside(card_path(name_or_path), card.weights, card.sha256)
