@@ -209,7 +209,15 @@ def cross_reliability(fits: dict[str, Fit], counts: dict[str, NDArray[np.float64
 
 
 def _whose(name: str) -> str:
-    return name.replace("bundled", "these weights") if "bundled" in name else f"{name}, by a model that never saw it"
+    """A test area in words: where, and by which model."""
+    models = {
+        "fold-a": "a model trained on Mumbai block A and the north of Beijing",
+        "fold-c": "a model trained on Mumbai block C without Beijing",
+        "bundled": "these weights",
+    }
+    folds = {"Mumbai C": "fold-a", "Beijing south": "fold-a", "Mumbai A": "fold-c", "Beijing": "fold-c"}
+    place, _, whose = name.partition(", ")
+    return f"{place}, by {models[folds.get(place, whose)]}"
 
 
 def write_card(path: Path, result: dict[str, Any]) -> None:

@@ -18,7 +18,10 @@ weights: mine.safetensors
 sha256: %s
 licence: CC-BY-4.0
 trained_on: [images of 2019, labels of 2020]
-quality: [{measure: pixel IoU, tested_on: the other half, value: 0.71, command: make quality}]
+quality:
+- {measure: pixel IoU, tested_on: the other half, value: 0.71, command: make quality}
+- {measure: calibration error, tested_on: both halves, value: 0.01664, command: make quality}
+- {measure: pixel IoU, tested_on: another city, value: 0.4, command: make quality}
 """
 
 
@@ -36,7 +39,10 @@ def test_a_card_of_ones_own(tmp_path: Path) -> None:
     assert "network     unet over mit_b1" in lines
     assert "resolution  0.9 m per pixel" in lines
     assert lines[lines.index("trained on  images of 2019") + 1] == "            labels of 2020"
-    assert "quality     pixel IoU 0.71 on the other half" in lines
+    start = lines.index("quality     pixel IoU")
+    assert [line.strip() for line in lines[start + 1 : start + 5]] == [
+        "0.710  the other half", "0.400  another city", "calibration error", "0.017  both halves",
+    ]  # fmt: skip
 
 
 def test_an_unknown_model_is_an_error_of_one_line(capsys: pytest.CaptureFixture[str]) -> None:

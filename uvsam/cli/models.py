@@ -1,8 +1,14 @@
 """``uvsam models``."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from uvsam.cli.console import print_pairs
+
+if TYPE_CHECKING:
+    from uvsam.catalog.cards import Quality
 
 
 @click.command("models")
@@ -32,8 +38,17 @@ def command(name: str | None) -> None:
             ("outlines", f"from {card.outline.min_area_m2:g} m², lanes up to {card.outline.close_m:g} m bridged"),
             ("licence", card.licence),
             *(("trained on", source) for source in card.trained_on),
-            *(("quality", f"{found.measure} {found.value:g} on {found.tested_on}") for found in card.quality),
+            *(("quality", line) for line in quality_lines(card.quality)),
             *(("limit", limit) for limit in card.limits),
             ("sha256", card.sha256),
         ]
     )
+
+
+def quality_lines(quality: "Sequence[Quality]") -> list[str]:
+    """Each measure once, and below it its values and where they were measured."""
+    lines = []
+    for measure in dict.fromkeys(found.measure for found in quality):
+        lines.append(measure)
+        lines += [f"  {found.value:.3f}  {found.tested_on}" for found in quality if found.measure == measure]
+    return lines
