@@ -1,0 +1,179 @@
+"""From the scores of a crop and the regions in it to prompts.
+
+A crop fills Segment Anything's frame, 1024 x 1024 pixels, whatever the number of pixels the encoder sees. Boxes are
+given in that frame, rough masks on 256 x 256 cells over it.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from uvsam.errors import SettingsError
+
+FRAME_PX = 1024
+CELLS = 256
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What the generalist is asked about one crop: N instances.
+
+    A box runs along pixel edges: the pixels [x1, x2) x [y1, y2) of the frame, so that the whole frame is (0, 0, 1024,
+    1024). Segment Anything itself counts from the centre of the first pixel and adds 0.5 when it encodes a coordinate;
+    who hands boxes to its prompt encoder takes these 0.5 off before.
+
+    Attributes:
+        boxes_xyxy: (N, 4) float32, x1, y1, x2, y2 in the frame; None: no boxes are given.
+        mask_logits: (N, 1, 256, 256) float32, above 0 inside; None: no masks are given.
+        region_id: (N,) int32.
+    """
+
+    boxes_xyxy: Floats | None
+    mask_logits: Floats | None
+    region_id: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        count = len(self.region_id)
+        if self.boxes_xyxy is None and self.mask_logits is None:
+            raise SettingsError("a prompt is a box, a mask, or both")
+        if self.boxes_xyxy is not None and self.boxes_xyxy.shape != (count, 4):
+            raise ValueError(f"boxes of {count} prompts should be ({count}, 4), not {self.boxes_xyxy.shape}")
+        if self.mask_logits is not None and self.mask_logits.shape != (count, 1, CELLS, CELLS):
+            raise ValueError(f"masks of {count} prompts should be ({count}, 1, 256, 256), not {self.mask_logits.shape}")
+
+    def __len__(self) -> int:
+        return len(self.region_id)
+
+    def part(self, index: slice) -> "Prompts":
+        """Some of the prompts."""
+        boxes = None if self.boxes_xyxy is None else self.boxes_xyxy[index]
+        masks = None if self.mask_logits is None else self.mask_logits[index]
+        return Prompts(boxes, masks, self.region_id[index])
+
+
+@dataclass(frozen=True)
+class PromptRules:
+    """How a region becomes a prompt.
+
+    Attributes:
+        use_box, use_mask: which of the two is given.
+        gain: log-odds are multiplied by it. A byte of the score raster reaches +-7, Segment Anything was trained on its
+            own answers, which reach some +-20.
+        limit: masks are clipped to +- ``limit``; away from the region they are ``-limit``.
+        margin_cells: how far from the region a mask still says what the scores say, and how far from its box the answer
+            is believed, in cells.
+    """
+
+    use_box: bool = True
+    use_mask: bool = True
+    gain: float = 3.0
+    limit: float = 20.0
+    margin_cells: float = 8.0
+
+    def __post_init__(self) -> None:
+        if not (self.use_box or self.use_mask):
+            raise SettingsError("a prompt is a box, a mask, or both")
+        if not (self.gain > 0 and self.limit > 0 and self.margin_cells >= 0):
+            raise SettingsError("gain and limit of a prompt must be above 0, its margin cannot be negative")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The parts of N regions that lie inside a crop.
+
+    Attributes:
+        region_id: (N,) int32, ascending.
+        pixels: (N,) int64, size in pixels of the label array.
+        bounds_xyxy: (N, 4) int64, pixel edges of the label array.
+    """
+
+    region_id: NDArray[np.int32]
+    pixels: NDArray[np.int64]
+    bounds_xyxy: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.region_id)
+
+
+def find_parts(labels: NDArray[np.int32], regions: Collection[int] | None = None, *, min_pixels: float = 1) -> Parts:
+    """The regions of a label array that have at least ``min_pixels`` pixels in it.
+
+    Args:
+        labels: (H, W), 0 for no region.
+        regions: look for these only.
+    """
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    found = np.flatnonzero(counts >= max(1, min_pixels))
+    if regions is not None:
+        found = found[np.isin(found, list(regions))]
+    number = np.zeros(len(counts), np.int32)
+    number[found] = np.arange(1, len(found) + 1)
+    places = ndimage.find_objects(number[labels], max_label=len(found))
+    bounds = [(x.start, y.start, x.stop, y.stop) for y, x in places]
+    return Parts(found.astype(np.int32), counts[found], np.array(bounds, np.int64).reshape(-1, 4))
+
+
+def region_prompts(
+    log_odds: Floats, labels: NDArray[np.int32], parts: Parts, rules: PromptRules | None = None
+) -> Prompts:
+    """Box and rough mask of every part.
+
+    The box is the part's bounds. The mask is the mean of the log-odds over each cell, times the gain, wherever a cell
+    of the part is near and no other region lies; elsewhere it is strongly negative, so that one mask speaks of one
+    region.
+
+    Args:
+        log_odds: (S, S) of village against the rest, 0 where the outline runs; NaN where nothing is known. S is a
+            multiple of 256; the array fills the frame.
+        labels: (S, S), 0 for no region.
+        parts: of ``labels``.
+    """
+    rules = rules or PromptRules()
+    side = len(labels)
+    if labels.shape != (side, side) or log_odds.shape != labels.shape or side % CELLS:
+        raise ValueError(f"log-odds {log_odds.shape} and labels {labels.shape} should be squares of n * {CELLS}")
+    boxes = (parts.bounds_xyxy * (FRAME_PX / side)).astype(np.float32) if rules.use_box else None
+    masks = None
+    if rules.use_mask:
+        scaled = np.clip(rules.gain * pool_to_cells(log_odds), -rules.limit, rules.limit)
+        masks = np.full((len(parts), 1, CELLS, CELLS), -rules.limit, np.float32)
+        for mask, region, bounds in zip(masks[:, 0], parts.region_id, parts.bounds_xyxy, strict=True):
+            _cut(mask, scaled, labels, int(region), bounds, rules.margin_cells)
+    return Prompts(boxes, masks, parts.region_id)
+
+
+def pool_to_cells(values: Floats) -> Floats:
+    """Mean over each of 256 x 256 cells of an array (S, S); NaN weighs nothing, a cell of NaN alone is -inf."""
+    cell_px = len(values) // CELLS
+    blocks = values.reshape(CELLS, cell_px, CELLS, cell_px)
+    known = ~np.isnan(blocks)
+    count = known.sum(axis=(1, 3))
+    total = np.where(known, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    return np.where(count > 0, total / np.maximum(count, 1), -np.inf).astype(np.float32)
+
+
+def _cut(
+    mask: Floats, scaled: Floats, labels: NDArray[np.int32], region: int, bounds: NDArray[np.int64], margin: float
+) -> None:
+    """Write what ``scaled`` says near a region into its ``mask``."""
+    cell_px, reach = len(labels) // CELLS, int(np.ceil(margin))
+    first, stop = bounds[:2] // cell_px - reach, -(-bounds[2:] // cell_px) + reach
+    (left, top), (right, bottom) = first.clip(0), stop.clip(max=CELLS)
+    around = slice(top, bottom), slice(left, right)
+    near_labels = labels[top * cell_px : bottom * cell_px, left * cell_px : right * cell_px]
+    own = _any(near_labels == region, cell_px)
+    other = _any((near_labels != region) & (near_labels > 0), cell_px) & ~own
+    near = ndimage.distance_transform_edt(~own) <= margin
+    mask[around] = np.where(near & ~other, scaled[around], mask[around])
+
+
+def _any(values: NDArray[np.bool_], cell_px: int) -> NDArray[np.bool_]:
+    height, width = values.shape
+    blocks = values.reshape(height // cell_px, cell_px, width // cell_px, cell_px)
+    return np.asarray(blocks.any(axis=(1, 3)))
