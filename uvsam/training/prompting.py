@@ -14,13 +14,10 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
+from uvsam.prompts import CELLS, FRAME_PX, PromptRules
 from uvsam.training.targets import TargetTable
 
-CELLS = 256
-FRAME = 1024
-"""Side of the mask grid, and of the frame that boxes are given in."""
-
-MOST_LOG_ODDS = 10.0
+MOST_LOG_ODDS = PromptRules.limit
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def choose_piece(mask: NDArray[np.bool_], min_cells: int, rng: np.random.Generat
 
 
 def degrade(target: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
-    """A rough mask prompt for a target: (256, 256) float32 log-odds within +-10."""
+    """A rough mask prompt for a target: (256, 256) float32 log-odds within +-20."""
     if not target.any():
         return torch.full((CELLS, CELLS), -MOST_LOG_ODDS)
     signed = ndimage.distance_transform_edt(target) - ndimage.distance_transform_edt(~target)
@@ -136,7 +133,7 @@ def degrade(target: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
     cells = int(rng.integers(64, CELLS + 1))
     coarse = F.interpolate(signed[None, None], size=(cells, cells), mode="area")
     signed = F.interpolate(coarse, size=(CELLS, CELLS), mode="bilinear", align_corners=False)[0, 0]
-    slope = float(np.exp(rng.uniform(np.log(0.2), np.log(1.5))))
+    slope = float(np.exp(rng.uniform(np.log(0.4), np.log(4))))
     logits = (signed * slope).clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS)
     if rng.random() < 0.5:  # cut to the instance, as prompts of a region are
         reach = torch.from_numpy(ndimage.distance_transform_edt(logits.numpy() <= 0) > rng.uniform(4, 16))
@@ -162,15 +159,15 @@ def box_of(mask: NDArray[np.bool_], fallback: NDArray[np.bool_]) -> NDArray[np.f
     """Bounds of a mask (of ``fallback`` where it is empty) in the 1024 frame, along the edges of its cells."""
     mask = mask if mask.any() else fallback
     if not mask.any():
-        return np.array([0, 0, FRAME, FRAME], np.float32)
+        return np.array([0, 0, FRAME_PX, FRAME_PX], np.float32)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     corners = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
-    return corners * np.float32(FRAME / CELLS)
+    return corners * np.float32(FRAME_PX / CELLS)
 
 
 def jitter_box(box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Move each side by up to 5 % of the box, and no further than 40 pixels or the frame."""
     size = np.tile(box[2:] - box[:2], 2)
     moved = box + rng.uniform(-1, 1, 4) * np.minimum(0.05 * size, 40)
-    jittered: NDArray[np.float32] = moved.clip(0, FRAME).astype(np.float32)
+    jittered: NDArray[np.float32] = moved.clip(0, FRAME_PX).astype(np.float32)
     return jittered
