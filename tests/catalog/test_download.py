@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from uvsam.errors import CatalogError, OutputError, UvsamError
 
 WEIGHTS = random.Random(0).randbytes(3_000_000)
 OTHERS = random.Random(1).randbytes(3_000_000)
+DATES = "Wed, 05 Apr 2023 10:00:00 GMT", "Thu, 06 Apr 2023 10:00:00 GMT"
 
 
 @pytest.fixture
@@ -83,22 +85,48 @@ def test_an_interrupted_download_goes_on_where_it_stopped(site: Site, cache: Pat
     assert left(cache) == {weights_path(card, cache).name}
 
 
-@pytest.mark.parametrize("behaviour", [{"ranges": False}, {"etag": None}, {"etag": 'W/"weak"'}])
-def test_where_a_server_cannot_go_on_it_starts_over(site: Site, cache: Path, behaviour: dict[str, object]) -> None:
-    site.files["/weights.pth"] = File(WEIGHTS, stop_after=1_000_000, **behaviour)
+def test_a_server_without_ranges_starts_over(site: Site, cache: Path) -> None:
+    site.files["/weights.pth"] = File(WEIGHTS, stop_after=1_000_000, ranges=False)
     card = card_of(site.address)
     refused(card, cache)
     site.files["/weights.pth"].stop_after = None
     assert fetch(card, cache).read_bytes() == WEIGHTS
 
 
-@pytest.mark.parametrize("looks_at_if_range", [True, False])
-@pytest.mark.parametrize("first", [OTHERS, OTHERS + b"longer", OTHERS[:-100]])
-def test_parts_of_two_files_are_never_glued(site: Site, cache: Path, first: bytes, looks_at_if_range: bool) -> None:
-    site.files["/weights.pth"] = File(first, announced=False, stop_after=2_000_000)
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_where_nothing_tells_two_files_apart_no_part_is_asked_for(site: Site, cache: Path, etag: str | None) -> None:
+    site.files["/weights.pth"] = File(OTHERS, etag=etag, stop_after=1_000_000)
     card = card_of(site.address)
     refused(card, cache)
-    site.files["/weights.pth"] = File(WEIGHTS, etag='"second"', looks_at_if_range=looks_at_if_range)
+    site.files["/weights.pth"] = File(WEIGHTS, etag=etag, looks_at_if_range=False)
+    assert fetch(card, cache).read_bytes() == WEIGHTS
+
+
+def test_a_date_does_where_there_is_no_etag(site: Site, cache: Path) -> None:
+    site.files["/weights.pth"] = File(WEIGHTS, etag=None, modified=DATES[0], stop_after=1_000_000)
+    card = card_of(site.address)
+    refused(card, cache)
+    site.files["/weights.pth"].stop_after = None
+    assert fetch(card, cache).read_bytes() == WEIGHTS
+    assert site.asked[1:] == [("/weights.pth", f"bytes={1_000_000 - 1_000_000 % PIECE_BYTES}-")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"etag": '"first"'}, {"etag": '"second"'}),
+        ({"etag": '"first"'}, {"etag": '"second"', "looks_at_if_range": False}),
+        ({"etag": None, "modified": DATES[0]}, {"etag": None, "modified": DATES[1]}),
+    ],
+)
+@pytest.mark.parametrize("first", [OTHERS, OTHERS + b"longer", OTHERS[:-100]])
+def test_parts_of_two_files_are_never_glued(
+    site: Site, cache: Path, first: bytes, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    site.files["/weights.pth"] = File(first, announced=False, stop_after=2_000_000, **before)
+    card = card_of(site.address)
+    refused(card, cache)
+    site.files["/weights.pth"] = File(WEIGHTS, **after)
     assert fetch(card, cache).read_bytes() == WEIGHTS
 
 

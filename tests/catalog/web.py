@@ -12,6 +12,7 @@ class File:
     """A file on the server, and how the server behaves when it is asked for it.
 
     Attributes:
+        modified: date of the last change.
         stop_after: the connection ends after so many bytes of an answer.
         hold_after: the answer waits there until ``go_on`` is set.
         announced: whether the size is sent before the bytes.
@@ -20,6 +21,7 @@ class File:
 
     data: bytes
     etag: str | None = '"first"'
+    modified: str | None = None
     ranges: bool = True
     looks_at_if_range: bool = True
     status: int = 200
@@ -88,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else file.status)
         if file.etag:
             self.send_header("ETag", file.etag)
+        if file.modified and not start:  # a part need not repeat it (RFC 9110, 15.3.7)
+            self.send_header("Last-Modified", file.modified)
         if file.location:
             self.send_header("Location", file.location)
         if start:
@@ -115,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             not wanted
             or not file.ranges
             or file.location
-            or (file.looks_at_if_range and condition not in (None, file.etag))
+            or (file.looks_at_if_range and condition not in (None, file.etag, file.modified))
         ):
             return 0
         return int(wanted.removeprefix("bytes=").rstrip("-"))
