@@ -23,10 +23,13 @@ from uvsam.raster.writer import temporary_name
 
 LONG_SIDE_PX = 1600
 LINE, HALO = (255, 214, 10), (20, 20, 20)
+TINT = 0.2  # of the line's colour over village: what is not tinted, inside an outline too, is none
 
 
 def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoDataFrame) -> None:
-    """Write a PNG of the scene, at most 1600 pixels a side, with the villages outlined.
+    """Write a PNG of the scene, at most 1600 pixels a side, with the villages outlined and tinted.
+
+    Holes are left without tint and without an outline, which would look like that of a small village.
 
     Raises:
         OutputError: the picture cannot be written.
@@ -36,11 +39,13 @@ def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoD
     with SceneReader(scene, stretch) as reader:
         picture = reader.read_resampled(Window(0, 0, height, width), (scale, scale)).pixels.astype(np.uint8)
     to_picture = ~(scene.geobox.affine * Affine.scale(scale))
-    outlines = shapely.transform(
-        villages.geometry.boundary.to_numpy(), lambda x, y: to_picture * (x, y), interleaved=False
-    )
-    for colour, radius in ((HALO, 2.0), (LINE, 1.0)):
-        picture[:, _drawn(outlines, radius, (height, width))] = np.array(colour, np.uint8)[:, None]
+    villages_px = shapely.transform(villages.geometry.to_numpy(), lambda x, y: to_picture * (x, y), interleaved=False)
+    inside = _drawn(villages_px, (height, width))
+    picture[:, inside] = (1 - TINT) * picture[:, inside] + TINT * np.array(LINE)[:, None]
+    outlines = shapely.get_exterior_ring(villages_px)
+    for colour, radius_px in ((HALO, 2.0), (LINE, 1.0)):
+        drawn = _drawn(shapely.buffer(outlines, radius_px, quad_segs=2), (height, width))
+        picture[:, drawn] = np.array(colour, np.uint8)[:, None]
     part = temporary_name(path)
     try:
         with warnings.catch_warnings():
@@ -54,7 +59,6 @@ def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoD
         part.unlink(missing_ok=True)
 
 
-def _drawn(lines: NDArray[np.object_], radius_px: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    if not len(lines):
-        return np.zeros(shape, bool)
-    return np.asarray(rasterize(shapely.buffer(lines, radius_px, quad_segs=2), shape).astype(bool))
+def _drawn(shapes: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): the pixels of polygons in pixel coordinates."""
+    return np.asarray(rasterize(shapes, shape).astype(bool)) if len(shapes) else np.zeros(shape, bool)
