@@ -9,7 +9,7 @@ import click
 
 import uvsam
 from uvsam.cli.console import Verbosity
-from uvsam.cli.errors import report, show_warnings_in_one_line
+from uvsam.cli.errors import report, show_warnings_in_one_line, take_sigterm_for_an_interruption
 
 
 class LazyCommand(NamedTuple):
@@ -63,6 +63,7 @@ def with_verbosity(command: click.Command) -> click.Command:
 
 TRAIN_COMMANDS = {
     "specialist": LazyCommand("uvsam.cli.train:specialist", "Train the network that finds villages, on your labels."),
+    "generalist": LazyCommand("uvsam.cli.train:generalist", "Train a small network that sharpens outlines."),
 }
 
 train = LazyGroup("train", lazy_commands=TRAIN_COMMANDS, help="Train a model on your own labels.", no_args_is_help=True)
@@ -102,4 +103,5 @@ def run(args: Sequence[str] | None = None) -> int:
 def main() -> NoReturn:
     """Entry point of the ``uvsam`` command."""
     show_warnings_in_one_line()
+    take_sigterm_for_an_interruption()
     sys.exit(run())

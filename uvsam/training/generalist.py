@@ -1,0 +1,134 @@
+"""The training loop of a generalist that refines prompts: (image, box, coarse mask) to mask."""
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from uvsam.models.sam.network import GeneralistNetwork, normalised
+from uvsam.training.averaged import AveragedModule
+from uvsam.training.config import GeneralistTraining
+from uvsam.training.prompting import Prompted, class_of_row, prompt_sample
+from uvsam.training.sampling import Mixture, Request
+from uvsam.training.targets import IGNORE, TargetTable
+
+
+class PromptedMixture(Dataset[dict[str, Tensor]]):
+    """Samples of a mixture with prompted masks instead of label rows; see :class:`Prompted` for their shapes."""
+
+    def __init__(self, mixture: Mixture, table: TargetTable, config: GeneralistTraining) -> None:
+        self.mixture, self.config = mixture, config
+        self.classes = class_of_row(table)
+
+    def __getitem__(self, request: Request) -> dict[str, Tensor]:
+        sample = self.mixture[request]
+        rows = sample["rows"].numpy()
+        seed = [self.config.seed, *map(int, np.abs(np.array([request.query[0].start, request.query[1].start])))]
+        prompted = prompt_sample(
+            self.classes[rows], rows != IGNORE, self.config.masks,
+            village=len(self.config.classes) - 1, village_share=self.config.village_share,
+            min_cells=self.config.min_mask_cells,
+            rng=np.random.default_rng(seed if request.seed is None else request.seed),
+        )  # fmt: skip
+        prompts = {field.name: getattr(prompted, field.name) for field in fields(Prompted)}
+        return {"image": sample["image"], "valid": sample["valid"], **prompts}
+
+
+class GeneralistModule(AveragedModule):
+    """Trains encoder, prompt encoder and decoder together on batches of :class:`PromptedMixture`.
+
+    Args:
+        mean, std: of the encoder's normalisation, in 0..255.
+    """
+
+    network: GeneralistNetwork
+
+    def __init__(
+        self, network: GeneralistNetwork, mean: tuple[float, ...], std: tuple[float, ...], config: GeneralistTraining
+    ) -> None:
+        super().__init__(network, config)
+        self.mean, self.std = mean, std
+        self.counts = torch.zeros(2, 2, dtype=torch.float64)
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        logits, iou_pred = self._prompted(self.network, batch)
+        with torch.autocast(self.device.type, enabled=False):
+            terms = mask_loss(logits.float(), iou_pred.float(), batch["target"].flatten(0, 1), _weight(batch))
+        self.log_dict({name: value.detach() for name, value in terms.items()}, prog_bar=True)
+        return sum(terms.values(), torch.zeros((), device=self.device))
+
+    def _prompted(self, network: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            images = normalised(batch["image"], batch["valid"], self.mean, self.std)
+        return prompted_logits(network, network.image_encoder(images), batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.counts.zero_()
+
+    def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
+        logits, _ = self._prompted(self.average.module, batch)
+        target, known = batch["target"].flatten(0, 1), _weight(batch) > 0
+        for row, mask in enumerate((batch["mask"].flatten(0, 1)[:, 0], logits)):
+            found = (mask > 0) & known
+            self.counts[row] += torch.stack([(found & target).sum(), ((found | target) & known).sum()]).cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        iou = self.counts[:, 0] / self.counts[:, 1].clamp(min=1)
+        self.log_dict({"val_prompt_iou": iou[0].float(), "val_iou": iou[1].float()}, prog_bar=True)
+
+
+def _weight(batch: dict[str, Tensor]) -> Tensor:
+    return batch["weight"].flatten(0, 1)
+
+
+def prompted_logits(network: GeneralistNetwork, embeddings: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Mask logits (N * K, 256, 256) and predicted IoU (N * K,) for all prompts of a batch."""
+    logits, iou_pred = [], []
+    for i, embedding in enumerate(embeddings):
+        has_box, has_mask = batch["has_box"][i], batch["has_mask"][i]
+        for k in range(len(has_box)):  # one by one: prompts of one call must be of one kind
+            part = slice(k, k + 1)
+            mask, iou = network.decode(
+                embedding,
+                batch["box"][i, part] if has_box[k] else None,
+                batch["mask"][i, part] if has_mask[k] else None,
+            )
+            logits.append(mask)
+            iou_pred.append(iou)
+    return torch.cat(logits), torch.cat(iou_pred)
+
+
+def mask_loss(logits: Tensor, iou_pred: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy that weighs boundaries, soft dice, and the squared error of the predicted IoU.
+
+    Args:
+        logits: (N, H, W).
+        iou_pred: (N,).
+        target: (N, H, W) bool.
+        weight: (N, H, W); 0 where nothing is known.
+    """
+    truth = target.float()
+    # up to 6 times as much near a boundary (the structure loss of F3Net, Wei et al. 2020)
+    near = (F.avg_pool2d(truth[:, None], 15, stride=1, padding=7)[:, 0] - truth).abs()
+    emphasis = weight * (1 + 5 * near)
+    there = (weight.sum(dim=(1, 2)) > 0).float()
+    count = there.sum().clamp(min=1)
+
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = (entropy * emphasis).sum(dim=(1, 2)) / emphasis.sum(dim=(1, 2)).clamp(min=1)
+    score = torch.sigmoid(logits) * weight
+    overlap, total = (score * truth).sum(dim=(1, 2)), score.sum(dim=(1, 2)) + (truth * weight).sum(dim=(1, 2))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+
+    found = (logits > 0) & (weight > 0)
+    true_iou = (found & target).sum(dim=(1, 2)) / ((found | target) & (weight > 0)).sum(dim=(1, 2)).clamp(min=1)
+    error = (iou_pred - true_iou) ** 2
+    return {
+        "loss_entropy": (5 * entropy * there).sum() / count,
+        "loss_dice": (dice * there).sum() / count,
+        "loss_iou": (error * there).sum() / count,
+    }
