@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.catalog.web import File, Site, serve
-from uvsam.catalog import GeneralistCard, cached_weights, weights_path
+from uvsam.catalog import GeneralistCard, cache_path, cached_weights
 from uvsam.catalog.download import PIECE_BYTES, fetch
 from uvsam.errors import CatalogError, OutputError, UvsamError
 
@@ -77,12 +77,12 @@ def test_an_interrupted_download_goes_on_where_it_stopped(site: Site, cache: Pat
     site.files["/weights.pth"] = File(WEIGHTS, stop_after=cut)
     card = card_of(site.address)
     assert "goes on" in refused(card, cache)
-    assert not weights_path(card, cache).exists()
+    assert not cache_path(card, cache).exists()
     site.files["/weights.pth"].stop_after = None
     assert fetch(card, cache).read_bytes() == WEIGHTS
     assert site.asked[1:] == [("/weights.pth", f"bytes={cut - cut % PIECE_BYTES}-")]
     assert site.sent - len(WEIGHTS) < PIECE_BYTES
-    assert left(cache) == {weights_path(card, cache).name}
+    assert left(cache) == {cache_path(card, cache).name}
 
 
 def test_a_server_without_ranges_starts_over(site: Site, cache: Path) -> None:
@@ -133,7 +133,7 @@ def test_parts_of_two_files_are_never_glued(
 def test_a_whole_attempt_of_other_bytes_is_replaced(site: Site, cache: Path) -> None:
     """Nothing is left to ask for: the server answers 416."""
     card = card_of(site.address)
-    part = weights_path(card, cache).with_suffix(".pth.part")
+    part = cache_path(card, cache).with_suffix(".pth.part")
     cache.mkdir()
     part.write_bytes(OTHERS)
     part.with_name(f"{part.name}.etag").write_text('"first"')
@@ -182,7 +182,7 @@ def test_a_server_that_refuses_is_one_line_that_says_what_to_do(site: Site, cach
     message = refused(card, cache)
     assert str(status) in message
     assert f"{site.address}/weights.pth" in message
-    assert str(weights_path(card, cache)) in message
+    assert str(cache_path(card, cache)) in message
 
 
 def test_no_connection_is_one_line_that_says_what_to_do(cache: Path) -> None:
@@ -192,7 +192,7 @@ def test_no_connection_is_one_line_that_says_what_to_do(cache: Path) -> None:
         message = refused(card, cache)
     assert "no connection" in message
     assert message.endswith(
-        f"get {card.source and card.source.url} another way and save it as {weights_path(card, cache)}"
+        f"get {card.source and card.source.url} another way and save it as {cache_path(card, cache)}"
     )
 
 
@@ -245,7 +245,7 @@ def test_two_that_fetch_one_file_at_once_ask_for_it_once(site: Site, cache: Path
 
     found.append(fetch(card, cache, once_waiting))
     first.join()
-    assert found == [weights_path(card, cache)] * 2
+    assert found == [cache_path(card, cache)] * 2
     assert found[0].read_bytes() == WEIGHTS
     assert site.asked == [("/weights.pth", None)]
 

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from uvsam.catalog import (
     GeneralistCard,
     ModelCard,
+    cache_path,
     generalist_weights,
     list_cards,
     load_any_card,
     load_card,
     load_generalist_card,
-    weights_path,
 )
 from uvsam.catalog.cards import DEFAULT_MODEL, file_sha256
 from uvsam.errors import CatalogError
@@ -121,7 +121,7 @@ def test_no_card_names_a_file_outside_the_cache(name: str, host: str, path: str)
         card = GeneralistCard.model_validate(FIELDS | {"name": name, "source": source})
     except ValidationError:
         return
-    place = weights_path(card, Path("/cache"))
+    place = cache_path(card, Path("/cache"))
     assert place.parent == Path("/cache")
     assert ".." not in place.parts
 
@@ -144,8 +144,8 @@ def test_weights_saved_by_hand_are_taken_when_they_are_right(tmp_path: Path) -> 
     downloaded.write_bytes(b"weights")
     path = write(tmp_path, source=SOURCE | {"sha256": file_sha256(downloaded)})
     card = load_generalist_card(path)
-    downloaded.rename(weights_path(card, tmp_path))
-    assert generalist_weights(path, tmp_path) == (card, weights_path(card, tmp_path))
+    downloaded.rename(cache_path(card, tmp_path))
+    assert generalist_weights(path, tmp_path) == (card, cache_path(card, tmp_path))
 
 
 def test_weights_beside_the_card_are_verified(tmp_path: Path) -> None:

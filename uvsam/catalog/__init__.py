@@ -1,6 +1,6 @@
 """Model cards: what a model is, what it was trained on, what it is good for, and the weights that go with it."""
 
-from uvsam.catalog.cache import cached_weights, generalist_weights, weights_path
+from uvsam.catalog.cache import cache_path, cached_weights, generalist_weights, weights_file
 from uvsam.catalog.cards import (
     Calibration,
     ModelCard,
@@ -20,6 +20,7 @@ __all__ = [
     "Outline",
     "Quality",
     "Source",
+    "cache_path",
     "cached_weights",
     "card_path",
     "generalist_weights",
@@ -28,5 +29,5 @@ __all__ = [
     "load_card",
     "load_generalist_card",
     "verified_weights",
-    "weights_path",
+    "weights_file",
 ]

@@ -5,11 +5,17 @@ from pathlib import Path
 import platformdirs
 
 from uvsam.catalog.cards import card_path, file_sha256, verified_beside
-from uvsam.catalog.generalists import CHECKPOINT_SUFFIXES, GeneralistCard, Source, load_generalist_card
+from uvsam.catalog.generalists import (
+    CHECKPOINT_SUFFIXES,
+    GeneralistCard,
+    Source,
+    load_any_card,
+    load_generalist_card,
+)
 from uvsam.errors import CatalogError
 
 
-def weights_path(card: GeneralistCard, cache: Path | None = None) -> Path:
+def cache_path(card: GeneralistCard, cache: Path | None = None) -> Path:
     """Where the weights of ``card`` lie, or will lie once they are fetched.
 
     The name holds the start of their sha256: another file under the same name of a model is another file here.
@@ -47,7 +53,7 @@ def cached_weights(card: GeneralistCard, cache: Path | None = None) -> Path:
     Raises:
         CatalogError: they were not fetched, or the file is not the one the card speaks of; says how to get them.
     """
-    path, source = weights_path(card, cache), source_of(card)
+    path, source = cache_path(card, cache), source_of(card)
     if not path.is_file():
         size = f"{source.bytes / 1e6:,.0f} MB"
         raise CatalogError(
@@ -56,6 +62,18 @@ def cached_weights(card: GeneralistCard, cache: Path | None = None) -> Path:
     if not is_whole(path, source):
         raise CatalogError(f"{path} is damaged or another file; get it again: uvsam models fetch {card.name}")
     return path
+
+
+def weights_file(name_or_path: str | Path, cache: Path | None = None) -> Path:
+    """Where the weights of a model of any task are, or will be once they are fetched; nothing is verified.
+
+    Raises:
+        CatalogError: no such model, or the card is malformed.
+    """
+    card = load_any_card(name_or_path)
+    if card.weights is None:
+        return cache_path(card, cache)
+    return card_path(name_or_path, None).parent / card.weights
 
 
 def generalist_weights(name_or_path: str | Path, cache: Path | None = None) -> tuple[GeneralistCard | None, Path]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import requests
 from filelock import FileLock, Timeout
 
-from uvsam.catalog.cache import is_whole, source_of, weights_path
+from uvsam.catalog.cache import cache_path, is_whole, source_of
 from uvsam.catalog.generalists import GeneralistCard, Source
 from uvsam.errors import CatalogError, OutputError, UvsamError
 from uvsam.progress import Progress, silent
@@ -45,7 +45,7 @@ def fetch(card: GeneralistCard, cache: Path | None = None, progress: Progress = 
         CatalogError: nothing to fetch, no connection, or what came is not the file of the card.
         OutputError: the folder cannot be written, or the disk is full.
     """
-    source, path = source_of(card), weights_path(card, cache)
+    source, path = source_of(card), cache_path(card, cache)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path, progress):
