@@ -139,6 +139,12 @@ def test_weights_that_are_not_here_say_how_to_get_them(tmp_path: Path) -> None:
         generalist_weights("mobile-sam", tmp_path)
 
 
+def test_a_card_of_ones_own_is_fetched_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError) as caught:
+        generalist_weights(write(tmp_path), tmp_path)
+    assert str(caught.value).endswith(f"uvsam models fetch {tmp_path / 'mine.yaml'}")
+
+
 def test_weights_saved_by_hand_are_taken_when_they_are_right(tmp_path: Path) -> None:
     downloaded = tmp_path / "downloaded"
     downloaded.write_bytes(b"weights")

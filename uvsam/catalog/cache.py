@@ -47,20 +47,23 @@ def is_whole(path: Path, source: Source) -> bool:
     return path.is_file() and source.fits(path.stat().st_size) and file_sha256(path) == source.sha256
 
 
-def cached_weights(card: GeneralistCard, cache: Path | None = None) -> Path:
+def cached_weights(card: GeneralistCard, cache: Path | None = None, *, called: str | Path | None = None) -> Path:
     """Path of fetched weights, after comparing size and sha256 with the card. Never looks at the network.
+
+    Args:
+        cache: folder of fetched weights; default: the user's cache folder.
+        called: what the user called the model, for the message; default: its name.
 
     Raises:
         CatalogError: they were not fetched, or the file is not the one the card speaks of; says how to get them.
     """
     path, source = cache_path(card, cache), source_of(card)
+    command = f"uvsam models fetch {called or card.name}"
     if not path.is_file():
         size = f"{source.bytes / 1e6:,.0f} MB"
-        raise CatalogError(
-            f"the weights of '{card.name}' are not here; get them ({size}): uvsam models fetch {card.name}"
-        )
+        raise CatalogError(f"the weights of '{card.name}' are not here; get them ({size}): {command}")
     if not is_whole(path, source):
-        raise CatalogError(f"{path} is damaged or another file; get it again: uvsam models fetch {card.name}")
+        raise CatalogError(f"{path} is damaged or another file; get it again: {command}")
     return path
 
 
@@ -93,5 +96,5 @@ def generalist_weights(name_or_path: str | Path, cache: Path | None = None) -> t
         return None, path
     card = load_generalist_card(name_or_path)
     if card.weights is None or card.sha256 is None:
-        return card, cached_weights(card, cache)
+        return card, cached_weights(card, cache, called=name_or_path)
     return card, verified_beside(card_path(name_or_path), card.weights, card.sha256)
