@@ -135,7 +135,10 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert errors == ""
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback() -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
+)
+def test_ctrl_c_and_sigterm_end_without_a_traceback(sent: int, status: int, said: str) -> None:
     body = "click.echo('started'); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", script(body, "-v", "act")],
@@ -143,9 +146,9 @@ def test_ctrl_c_ends_with_130_and_no_traceback() -> None:
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors.strip()) == (130, "Interrupted.")
+    assert (process.returncode, errors.strip()) == (status, said)
 
 
 def test_a_damaged_file_is_not_taken_for_an_interruption() -> None:

@@ -295,7 +295,10 @@ def test_an_area_larger_than_the_map_of_the_image_is_the_whole_image(
     assert iou(out, villages) == pytest.approx(1)
 
 
-def test_ctrl_c_leaves_nothing(city: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
+)
+def test_ctrl_c_and_sigterm_leave_nothing(city: Path, tmp_path: Path, sent: int, status: int, said: str) -> None:
     arguments = ["--out", str(tmp_path / "out.gpkg"), "--views", "8", "--batch", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "uvsam", "predict", str(city / "city_2020.tif"), *arguments],
@@ -304,10 +307,10 @@ def test_ctrl_c_leaves_nothing(city: Path, tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.readline().startswith("looking for villages")
     assert list(tmp_path.iterdir())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "Interrupted."
+    assert process.returncode == status
+    assert errors.splitlines()[-1] == said
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 

@@ -78,17 +78,22 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(
         assert checkpoint.read_bytes() == content
 
 
-def test_ctrl_c_says_so_and_leaves_a_checkpoint_to_go_on_from(training: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
+)
+def test_ctrl_c_and_sigterm_leave_a_checkpoint_to_go_on_from(
+    training: Path, tmp_path: Path, sent: int, status: int, said: str
+) -> None:
     command = [sys.executable, "-m", "uvsam", "train", "specialist", str(training), "--steps"]
     process = subprocess.Popen([*command, "100000"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     checkpoint = tmp_path / "run" / "last.ckpt"
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "Interrupted."
+    assert process.returncode == status
+    assert errors.splitlines()[-1] == said
     assert "Traceback" not in errors
     stopped_at = torch.load(checkpoint, weights_only=False)["global_step"]
     assert run(["train", "specialist", str(training), "--steps", str(stopped_at + 2)]) == 0

@@ -2,10 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 import warnings
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import click
 
@@ -13,15 +14,29 @@ from uvsam.errors import UvsamError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from ``kill``, a scheduler or a container that stops: everything is cleaned up as after Ctrl-C."""
+
+
+def take_sigterm_for_an_interruption() -> None:
+    """SIGTERM raises :class:`Terminated` in the main thread from now on."""
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def report(error: BaseException, *, verbose: bool) -> int:
     """Say on stderr what went wrong and return the exit status.
 
-    Usage errors leave 2 (click's), an interruption 130, every other error 1; ``verbose`` shows the traceback.
+    Usage errors leave 2 (click's), Ctrl-C 130, SIGTERM 143, every other error 1; ``verbose`` shows the traceback.
     """
-    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):
-        error = error.__cause__  # click takes the end of a file for the user's wish to stop; here it is a damaged file
+    if isinstance(error, click.Abort) and error.__cause__:
+        error = error.__cause__  # click's name for Ctrl-C and for the end of a file, which here is a damaged file
     interrupted = isinstance(error, click.Abort | KeyboardInterrupt)
     if isinstance(error, click.ClickException):
         error.show()
@@ -31,6 +46,9 @@ def report(error: BaseException, *, verbose: bool) -> int:
         return EXIT_ERROR
     if verbose and not interrupted:
         traceback.print_exception(error)
+    if isinstance(error, Terminated):
+        click.echo("Terminated.", err=True)
+        return EXIT_TERMINATED
     if interrupted:
         click.echo("Interrupted.", err=True)
         return EXIT_INTERRUPTED

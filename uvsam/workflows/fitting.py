@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -79,9 +80,12 @@ def fit(
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+    except SIGTERMException:
+        signal.raise_signal(signal.SIGTERM)  # Lightning kept it to itself; now it is the turn of the handler before
+        raise
     except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it is deaf to the next one
         signal.signal(signal.SIGINT, on_interrupt)
-        raise KeyboardInterrupt from stop
+        raise (stop.__context__ or KeyboardInterrupt()) from None
     # the last weights, not those of the last epoch that was validated
     measured = trainer.validate(module, validation, verbose=False)[0] if validation is not None else {}
     return {name: float(value) for name, value in measured.items()}
