@@ -1,7 +1,7 @@
 """Cards of generalists: the published ones are whole, and none can reach outside the cache."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +21,7 @@ from uvsam.catalog import (
     load_generalist_card,
 )
 from uvsam.catalog.cards import DEFAULT_MODEL, file_sha256
+from uvsam.catalog.generalists import Encoder
 from uvsam.errors import CatalogError
 
 SOURCE = {"url": "https://example.org/weights.pth", "bytes": 7, "sha256": "a" * 64}
@@ -62,6 +63,12 @@ def test_every_official_model_has_its_own_file() -> None:
     }
     hashes = [card.source.sha256 if card.source else card.sha256 for card in cards]
     assert len(set(hashes)) == len(cards)
+
+
+def test_a_card_can_name_exactly_the_encoders_that_exist() -> None:
+    from uvsam.models.encoders import ENCODERS
+
+    assert set(get_args(Encoder)) == set(ENCODERS)
 
 
 def test_each_task_is_listed_apart() -> None:
