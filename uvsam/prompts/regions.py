@@ -6,6 +6,7 @@ given in that frame, rough masks on 256 x 256 cells over it.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,12 +151,11 @@ def region_prompts(
 
 def pool_to_cells(values: Floats) -> Floats:
     """Mean over each of 256 x 256 cells of an array (S, S); NaN weighs nothing, a cell of NaN alone is -inf."""
+    known = ~np.isnan(values)
     cell_px = len(values) // CELLS
-    blocks = values.reshape(CELLS, cell_px, CELLS, cell_px)
-    known = ~np.isnan(blocks)
-    count = known.sum(axis=(1, 3))
-    total = np.where(known, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), -np.inf).astype(np.float32)
+    count = _reduce(np.add, known.astype(np.float32), cell_px)
+    total = _reduce(np.add, np.where(known, values, np.float32(0)), cell_px)
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(-np.inf))
 
 
 def _cut(
@@ -167,13 +167,16 @@ def _cut(
     (left, top), (right, bottom) = first.clip(0), stop.clip(max=CELLS)
     around = slice(top, bottom), slice(left, right)
     near_labels = labels[top * cell_px : bottom * cell_px, left * cell_px : right * cell_px]
-    own = _any(near_labels == region, cell_px)
-    other = _any((near_labels != region) & (near_labels > 0), cell_px) & ~own
+    mine = near_labels == region
+    own = _reduce(np.logical_or, mine, cell_px)
+    other = _reduce(np.logical_or, (near_labels > 0) & ~mine, cell_px) & ~own
     near = ndimage.distance_transform_edt(~own) <= margin
     mask[around] = np.where(near & ~other, scaled[around], mask[around])
 
 
-def _any(values: NDArray[np.bool_], cell_px: int) -> NDArray[np.bool_]:
+def _reduce(ufunc: np.ufunc, values: NDArray[Any], cell_px: int) -> NDArray[Any]:
+    """One value per cell: first down, along whole rows, then across, column by column of the cells."""
     height, width = values.shape
-    blocks = values.reshape(height // cell_px, cell_px, width // cell_px, cell_px)
-    return np.asarray(blocks.any(axis=(1, 3)))
+    rows = ufunc.reduce(values.reshape(height // cell_px, cell_px, width), axis=1)
+    cells: NDArray[Any] = ufunc.reduce([rows[:, column::cell_px] for column in range(cell_px)])
+    return cells

@@ -90,7 +90,7 @@ def upsample_scores(
     *,
     model_shape: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
-    """Scores on the scene grid: bilinear between the centres of model pixels, clamped at the border.
+    """Scores on the scene grid: bilinear between the centres of model pixels, clamped at the chip's border.
 
     Args:
         scores_model: (h, w) of ``chip``.
@@ -121,5 +121,5 @@ def _neighbours(
     position = (np.arange(start, start + count) + 0.5) / scale - 0.5
     first = np.floor(position).astype(np.int64)
     weight = (position - first).astype(np.float32)
-    clamp = [np.clip(index, 0, stop - 1) - origin for index in (first, first + 1)]
+    clamp = [np.clip(index, max(0, origin), stop - 1) - origin for index in (first, first + 1)]
     return clamp[0], clamp[1], weight

@@ -1,0 +1,321 @@
+"""Masks of the generalist onto the scene's grid, and one score out of them and the specialist's.
+
+An instance is the answer to one prompt: one region in one crop. It speaks about the ground around its prompt's box and
+about no other. All arithmetic is in log-odds on absolute positions, in an order that is fixed by the regions and the
+crops' places, so that a pixel depends neither on the block it is computed in nor on the order of the work.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.windows import Window as RioWindow
+from scipy.special import expit, logit
+
+from uvsam.errors import OutputError
+from uvsam.mosaic.regions import Regions, region_strips
+from uvsam.mosaic.scores import LEVELS, lowest_level, quantise
+from uvsam.progress import Progress, silent
+from uvsam.prompts import CELLS
+from uvsam.raster.access import open_dataset
+from uvsam.raster.resample import upsample_scores
+from uvsam.raster.window import Window
+from uvsam.raster.writer import RasterWriter
+
+Floats = NDArray[np.float32]
+FuseRule = Callable[[Floats, Floats], Floats]
+
+BLOCK_PX = 512
+
+FUSE: dict[str, FuseRule] = {
+    "sam": lambda generalist, specialist: generalist,
+    "mean": lambda generalist, specialist: (generalist + specialist) * np.float32(0.5),
+    "specialist": lambda generalist, specialist: specialist,
+}
+"""What the log-odds of a pixel become where the generalist speaks, from its own and the specialist's."""
+
+
+def log_odds(values: NDArray[np.uint8]) -> Floats:
+    """Log-odds of the scores of bytes; NaN where nothing was looked at. The first and last byte stand for half a step.
+
+    Law: ``quantise(expit(log_odds(values)), values > 0) == values``.
+    """
+    score = np.clip((np.arange(256) - 1) / LEVELS, 0.25 / LEVELS, 1 - 0.25 / LEVELS)
+    table: Floats = logit(score).astype(np.float32)
+    table[0] = np.nan
+    return table[values]
+
+
+def outline_log_odds(threshold: float) -> float:
+    """Log-odds half a level below the first byte that reaches a threshold: where the outline runs between two pixels.
+
+    Generalists outline at 0. Log-odds relative to this are above 0 for exactly the pixels that reach the threshold.
+    """
+    level = min(max(lowest_level(threshold), 2), LEVELS + 1)
+    return float(logit((level - 1.5) / LEVELS))
+
+
+def ground_window(
+    cells: tuple[float, float, float, float], cell_xy: tuple[float, float], shape: tuple[int, int]
+) -> Window:
+    """Scene pixels whose centres lie in a rectangle of cells (first row, first column, end row, end column)."""
+    x, y = cell_xy
+    top, left, bottom, right = (
+        max(0, math.ceil(edge * size - 0.5)) for edge, size in zip(cells, (y, x, y, x), strict=True)
+    )
+    bottom, right = min(bottom, shape[0]), min(right, shape[1])
+    return Window(top, left, max(0, bottom - top), max(0, right - left))
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One mask.
+
+    Attributes:
+        region: whose.
+        crop: its 256 x 256 cells.
+        ground: scene pixels it speaks about, inside the crop.
+    """
+
+    region: int
+    crop: Window
+    ground: Window
+
+
+class Instances:
+    """Masks of any number, kept in a file: memory holds where they lie, 128 KB of disk each what they say.
+
+    Args:
+        path: a file to be made; leaving the context closes it.
+        cell_xy: scene pixels per cell (x, y).
+
+    Raises:
+        OutputError: the file cannot be made.
+    """
+
+    def __init__(self, path: Path, cell_xy: tuple[float, float]) -> None:
+        self.cell_xy = cell_xy
+        self._path = path
+        self._all: list[Instance] = []
+        try:
+            self._file = path.open("w+b")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, instance: Instance, mask: Floats) -> None:
+        """Keep the log-odds of a mask (256, 256), in half precision.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        try:
+            self._file.seek(0, 2)
+            self._file.write(np.clip(mask, -100, 100).astype(np.float16).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+        self._all.append(instance)
+
+    def read(self, index: int) -> Floats:
+        """Mask number ``index`` (256, 256)."""
+        self._file.seek(index * CELLS * CELLS * 2)
+        cells = np.frombuffer(self._file.read(CELLS * CELLS * 2), np.float16)
+        return cells.reshape(CELLS, CELLS).astype(np.float32)
+
+    def by_block(self, block_px: tuple[int, int]) -> dict[tuple[int, int], list[int]]:
+        """For each block of the scene that masks speak about, their numbers, by region and place of the crop."""
+        height, width = block_px
+        blocks: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index in sorted(range(len(self)), key=lambda index: (self._all[index].region, self._all[index].crop)):
+            ground = self._all[index].ground
+            for row in range(ground.row // height, -(-ground.row_stop // height)):
+                for col in range(ground.col // width, -(-ground.col_stop // width)):
+                    blocks[row, col].append(index)
+        return blocks
+
+    def of_regions(self, numbers: Iterable[int], window: Window) -> Iterator[tuple[int, Window, Floats]]:
+        """What the masks say in a window: region, part of the window, log-odds there (NaN where they say nothing).
+
+        Masks of one region are averaged with weights that fall from the centre of their crops to the rim: where one
+        crop ends, the other has taken over.
+
+        Args:
+            numbers: of masks, those of a region together.
+        """
+        for region, group in groupby(numbers, key=lambda index: self._all[index].region):
+            indexes = list(group)
+            parts = [self._all[index].ground.intersection(window) for index in indexes]
+            top, left = min(part.row for part in parts), min(part.col for part in parts)
+            bottom, right = max(part.row_stop for part in parts), max(part.col_stop for part in parts)
+            hull = Window(top, left, bottom - top, right - left)
+            total, weight = np.zeros((2, *hull.shape), np.float32)
+            for index, part in zip(indexes, parts, strict=True):
+                crop = self._all[index].crop
+                inside = part._replace(row=part.row - top, col=part.col - left).slices
+                importance = _rim_weight(crop, part, self.cell_xy)
+                total[inside] += importance * upsample_scores(self.read(index), crop, part, self.cell_xy)
+                weight[inside] += importance
+            said = weight > 0
+            yield region, hull, np.where(said, total / np.where(said, weight, 1), np.float32(np.nan))
+
+
+def _rim_weight(crop: Window, part: Window, cell_xy: tuple[float, float]) -> Floats:
+    """1 in the middle of a crop, 0 along its rim: crops half a crop apart add up to 1."""
+    x, y = cell_xy
+    rows = (np.arange(part.row, part.row_stop) + 0.5) / y - crop.row
+    cols = (np.arange(part.col, part.col_stop) + 0.5) / x - crop.col
+    down, across = (np.maximum(0, 1 - np.abs(place / (CELLS / 2) - 1)) for place in (rows, cols))
+    weight: Floats = (down[:, None] * across).astype(np.float32)
+    return weight
+
+
+def fuse_block(
+    values: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    window: Window,
+    instances: Instances,
+    numbers: Iterable[int],
+    rule: FuseRule,
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Scores of a block with what the generalist says, and whose word it was.
+
+    A region can grow and shrink by its own masks alone. Where several speak, the most confident in village holds: that
+    a pixel does not belong to one region says nothing about the next. Ground of a region that its own masks do not
+    reach, or that has none, stays what the specialist said, unless a neighbour claims it.
+
+    Args:
+        values: (H, W) bytes of the specialist's scores.
+        labels: (H, W) regions of these scores.
+        window: place of the block in the scene.
+        numbers: masks that speak about the block, those of a region together (:meth:`Instances.by_block`).
+
+    Returns:
+        (H, W) bytes, those of ``values`` where no mask speaks; (H, W) region whose masks decided, 0 for none.
+    """
+    specialist = log_odds(values)
+    best = np.full(window.shape, -np.inf, np.float32)
+    owner = np.zeros(window.shape, np.int32)
+    own_word = np.zeros(window.shape, bool)
+    for region, part, said in instances.of_regions(numbers, window):
+        place = part._replace(row=part.row - window.row, col=part.col - window.col).slices
+        better = said > best[place]
+        best[place] = np.where(better, said, best[place])
+        owner[place] = np.where(better, region, owner[place])
+        own_word[place] |= (labels[place] == region) & ~np.isnan(said)
+    spoken = (owner > 0) & (values > 0)
+    fused = rule(np.where(spoken, best, 0), specialist)
+    keeps = (labels > 0) & ~own_word & ~(fused > specialist)
+    spoken &= ~keeps
+    score: Floats = expit(fused)
+    return np.where(spoken, quantise(score, values > 0), values), np.where(spoken, owner, 0)
+
+
+def fuse_scores(
+    scores_path: Path,
+    labels_path: Path,
+    instances: Instances,
+    geobox: GeoBox,
+    rule: str,
+    out_path: Path,
+    owner_path: Path,
+    *,
+    progress: Progress = silent,
+) -> int:
+    """Write the refined score raster, and an int32 raster of the regions whose masks decided, block by block.
+
+    Args:
+        scores_path: the specialist's scores (see ``mosaic.scores``).
+        labels_path: their regions (:func:`uvsam.mosaic.regions.write_regions`).
+        rule: a key of :data:`FUSE`.
+
+    Returns:
+        Pixels on which the generalist decided.
+
+    Raises:
+        OutputError: a raster cannot be written.
+    """
+    pixels = 0
+    height, width = geobox.shape
+    with (
+        open_dataset(str(scores_path)) as scores,
+        open_dataset(str(labels_path)) as labels,
+        RasterWriter(out_path, geobox, nodata=0, block_px=_block_px(scores), zlevel=1) as writer,
+        RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=_block_px(scores), zlevel=1) as owners,
+    ):
+        block = _block_px(scores)
+        numbers = instances.by_block(block)
+        rows = math.ceil(height / block[0])
+        for row in range(rows):
+            for col in range(math.ceil(width / block[1])):
+                window = Window(row * block[0], col * block[1], *block).intersection(Window(0, 0, height, width))
+                values = _read(scores, window)
+                if (row, col) in numbers:
+                    values, owner = fuse_block(
+                        values, _read(labels, window), window, instances, numbers[row, col], FUSE[rule]
+                    )
+                    owners.write(owner, window.row, window.col)
+                    pixels += int(np.count_nonzero(owner))
+                writer.write(values, window.row, window.col)
+            progress("refined scores", row + 1, rows)
+    return pixels
+
+
+def _block_px(dataset: Any) -> tuple[int, int]:
+    """Blocks of a tiled file as they are, so that each is read once."""
+    height, width = dataset.block_shapes[0]
+    return (height, width) if height % 16 == width % 16 == 0 and width < dataset.width else (BLOCK_PX, BLOCK_PX)
+
+
+def _read(dataset: Any, window: Window) -> Any:
+    return dataset.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """What the generalist says of its own masks, for regions of the refined scores.
+
+    Attributes:
+        owner_path: int32 raster of the regions whose masks decided, 0 for none.
+        values: one array (N + 1,) for each statement, by the number of that region; NaN where it has no mask.
+    """
+
+    owner_path: Path
+    values: dict[str, NDArray[np.float64]]
+
+    def means(self, regions: Regions) -> dict[str, NDArray[np.float64]]:
+        """Mean of each statement over the pixels of each region (N,) that the generalist decided on, NaN without any.
+
+        Args:
+            regions: of the refined score raster.
+        """
+        count = np.zeros(len(regions) + 1)
+        sums = {name: np.zeros(len(regions) + 1) for name in self.values}
+        with open_dataset(str(self.owner_path)) as dataset:
+            for row, labels in region_strips(regions):
+                owner = _read(dataset, Window(row, 0, *labels.shape))
+                decided = (labels > 0) & (owner > 0)
+                where, owner = labels[decided], owner[decided]
+                count += np.bincount(where, minlength=len(count))
+                for name, values in self.values.items():
+                    sums[name] += np.bincount(where, values[owner], minlength=len(count))
+        with np.errstate(invalid="ignore"):
+            return {name: (total / count)[1:] for name, total in sums.items()}
