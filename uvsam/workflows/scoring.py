@@ -1,9 +1,7 @@
 """Pass A: every tile of a scene through the specialist, its scores on the scene's own grid, on disk."""
 
 import math
-from collections import deque
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +26,7 @@ from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
 from uvsam.raster.writer import RasterWriter
 from uvsam.tiles import Tile, TilePlan
+from uvsam.workflows.ahead import read_ahead
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def score_scene(
         SceneReader(scene, stretch) as reader,
         ThreadPoolExecutor(1, "read") as thread,
         RasterWriter(path, scene.geobox, nodata=0, block_px=plan.core_px, zlevel=1) as writer,
-        closing(_ahead(thread, reader, plan, area_px, 2 * batch)) as ahead,
+        closing(read_ahead(thread, lambda tile: read_tile(reader, plan, tile, area_px), plan, 2 * batch)) as ahead,
         ExitStack() as stack,
     ):
         exact = None
@@ -114,23 +113,6 @@ def _scores(specialist: Specialist, items: list[ReadTile], views: int) -> NDArra
     valid = torch.from_numpy(np.stack([chip.valid for chip in chips]))
     scores: NDArray[np.float32] = specialist.scores(pixels, valid, views=views).numpy()
     return scores
-
-
-def _ahead(
-    thread: ThreadPoolExecutor, reader: SceneReader, plan: TilePlan, area_px: BaseGeometry | None, most: int
-) -> Generator[ReadTile]:
-    """Read tiles in order, at most ``most`` of them before they are asked for; none any more once it is closed."""
-    pending: deque[Future[ReadTile]] = deque()
-    try:
-        for tile in plan:
-            pending.append(thread.submit(read_tile, reader, plan, tile, area_px))
-            if len(pending) > most:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeometry | None) -> ReadTile:

@@ -1,0 +1,300 @@
+"""Pass B: the regions of the score raster through the generalist, and its masks back into a score raster."""
+
+import math
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rasterio.windows import Window as RioWindow
+from torch import Tensor
+
+from uvsam.errors import OutputError, SettingsError
+from uvsam.mosaic.instances import (
+    FUSE,
+    Instance,
+    Instances,
+    Support,
+    fuse_scores,
+    ground_window,
+    log_odds,
+    outline_log_odds,
+)
+from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
+from uvsam.progress import Progress, silent
+from uvsam.prompts import CELLS, FRAME_PX, Parts, PromptRules, Prompts, find_parts, region_prompts
+from uvsam.prompts.crops import Crop, plan_crops
+from uvsam.raster.access import open_dataset
+from uvsam.raster.chips import Chip, SceneReader
+from uvsam.raster.radiometry import Stretch
+from uvsam.raster.scene import Scene, model_scale
+from uvsam.raster.window import Window
+from uvsam.workflows.ahead import read_ahead
+
+MIN_CELLS = 16
+"""A region needs this many mask cells to be a prompt."""
+
+STRIP_PX = 4_000_000
+
+CropTokens = Callable[[Chip], Any]
+"""From the pixels of a crop to what the generalist's ``decode`` takes as ``tokens``: a mixer that knows the crop."""
+
+
+class Decoded(Protocol):
+    """Masks for N prompts: logits (N, 256, 256), predicted IoU (N,) and stability (N,), numpy float32."""
+
+    @property
+    def logits(self) -> NDArray[np.float32]: ...
+    @property
+    def iou_pred(self) -> NDArray[np.float32]: ...
+    @property
+    def stability(self) -> NDArray[np.float32]: ...
+
+
+class Generalist(Protocol):
+    """What pass B needs of a generalist: an encoder for crops and a decoder for prompts, without state between calls.
+
+    ``embed`` takes pixels (N, 3, S, S) in 0..255 and valid (N, S, S), S = ``input_px``, to N embeddings.
+    """
+
+    @property
+    def input_px(self) -> int: ...
+    def embed(self, pixels: Tensor, valid: Tensor) -> Tensor: ...
+    def decode(self, embedding: Tensor, prompts: Prompts, *, tokens: Any = None) -> Decoded: ...
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What pass B did.
+
+    Attributes:
+        regions: regions of the specialist's scores.
+        refined: those that the generalist outlined; the others keep their outline.
+        crops: squares it looked at.
+        prompts: questions it answered; a region in several crops is asked about in each.
+        pixels: scene pixels on which it decided.
+        model_pixels: pixels its encoder saw.
+        support: its own statements about its masks, ``sam_iou_pred`` and ``sam_stability``.
+    """
+
+    regions: int
+    refined: int
+    crops: int
+    prompts: int
+    pixels: int
+    model_pixels: int
+    support: Support
+
+
+class _ReadCrop(NamedTuple):
+    """A crop with what was read for it: pixels, and scores and regions on the 1024 x 1024 frame."""
+
+    crop: Crop
+    chip: Chip
+    values: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    parts: Parts
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Crops on the ground: pixels of the encoder and mask cells, both from the scene's upper left corner.
+
+    Attributes:
+        input_px: side of a crop in pixels of the encoder.
+        scale_xy: scene pixels per pixel of the encoder.
+        shape: (height, width) of the scene.
+    """
+
+    input_px: int
+    scale_xy: tuple[float, float]
+    shape: tuple[int, int]
+
+    @property
+    def cell_xy(self) -> tuple[float, float]:
+        """Scene pixels per mask cell."""
+        per_cell = self.input_px // CELLS
+        return self.scale_xy[0] * per_cell, self.scale_xy[1] * per_cell
+
+    def read(self, crop: Crop, reader: SceneReader, scores: Any, labels: Any) -> _ReadCrop | None:
+        """What is needed for a crop; None where no region is large enough to be asked about."""
+        in_frame = self._to_frame(labels, crop.window)
+        parts = find_parts(in_frame, crop.regions, min_pixels=MIN_CELLS * (FRAME_PX // CELLS) ** 2)
+        if not len(parts):
+            return None
+        per_cell = self.input_px // CELLS
+        window = Window(crop.window.row * per_cell, crop.window.col * per_cell, self.input_px, self.input_px)
+        chip = reader.read_resampled(window, self.scale_xy)
+        return _ReadCrop(crop, chip, self._to_frame(scores, crop.window), in_frame, parts)
+
+    def _to_frame(self, dataset: Any, window: Window) -> NDArray[Any]:
+        """A raster on the 1024 x 1024 frame of a crop, by the pixels at the frame's centres; 0 beyond the scene."""
+        per_cell = FRAME_PX // CELLS
+        x, y = self.cell_xy
+        rows, cols = (
+            np.floor((start * per_cell + np.arange(FRAME_PX) + 0.5) * size / per_cell).astype(np.int64)
+            for start, size in ((window.row, y), (window.col, x))
+        )
+        rows, cols = rows[rows < self.shape[0]], cols[cols < self.shape[1]]
+        width = int(cols[-1] + 1 - cols[0])
+        frame = np.zeros((FRAME_PX, FRAME_PX), dataset.dtypes[0])
+        step = max(1, int(STRIP_PX / (width * max(y / per_cell, 1.0))))  # rows at a time: bounds the memory
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            box = RioWindow(cols[0], some[0], width, some[-1] + 1 - some[0])
+            frame[start : start + len(some), : len(cols)] = dataset.read(1, window=box)[
+                np.ix_(some - some[0], cols - cols[0])
+            ]
+        return frame
+
+    def instances(self, item: _ReadCrop, margin_cells: float) -> list[Instance]:
+        """One per part: the ground of its box with a margin, inside the crop."""
+        crop = item.crop.window
+        origin = np.array([crop.col, crop.row])
+        instances = []
+        for region, bounds in zip(item.parts.region_id, item.parts.bounds_xyxy / (FRAME_PX / CELLS), strict=True):
+            left, top = np.maximum(bounds[:2] - margin_cells, 0) + origin
+            right, bottom = np.minimum(bounds[2:] + margin_cells, CELLS) + origin
+            ground = ground_window((top, left, bottom, right), self.cell_xy, self.shape)
+            instances.append(Instance(int(region), crop, ground))
+        return instances
+
+
+def refine_scene(
+    scene: Scene,
+    stretch: Stretch,
+    generalist: Generalist,
+    scores_path: Path,
+    rules: RegionRules,
+    out_path: Path,
+    *,
+    window_m: float,
+    fuse: str = "sam",
+    min_prompt_m2: float = 0.0,
+    prompt_rules: PromptRules | None = None,
+    temperature: float = 1.0,
+    batch: int = 1,
+    tokens: CropTokens | None = None,
+    progress: Progress = silent,
+) -> Refined:
+    """Outline the regions of a score raster with a generalist and write the refined score raster.
+
+    Crops of ``window_m`` are read around regions only, so the cost goes with the villages and not with the scene; and
+    so does memory, which holds a few numbers per region and never a crop that is done. A pixel that no crop asks about
+    keeps its byte. What has no score still has none.
+
+    Args:
+        scores_path: of the specialist, on the scene's grid (see ``mosaic.scores``).
+        rules: what a region is; prompts and masks are centred on their threshold, so that the same rules outline the
+            refined scores.
+        out_path: the refined scores. ``{stem}_owner.tif`` beside it says which region's masks decided on each pixel.
+        window_m: side of a crop, ground metres.
+        fuse: ``sam``: the generalist's word; ``mean``: mean log-odds of both; ``specialist``: nothing changes.
+        min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
+        temperature: the generalist's logits are divided by it.
+        batch: crops embedded at once.
+        tokens: called with each crop; what it returns is handed to ``decode``.
+
+    Raises:
+        SettingsError: the window, the fuse rule or the encoder's size is impossible.
+        SceneError, OutputError: a raster cannot be read or written.
+    """
+    if fuse not in FUSE:
+        raise SettingsError(f"no way to fuse called '{fuse}'; there are {', '.join(FUSE)}")
+    if not window_m > 0 or not temperature > 0:
+        raise SettingsError("the window and the temperature of the generalist must be above 0")
+    if generalist.input_px % CELLS:
+        raise SettingsError(f"crops must be a multiple of {CELLS} px, not {generalist.input_px}")
+    grid = _Grid(generalist.input_px, model_scale(scene, window_m / generalist.input_px), scene.shape)
+    prompt_rules = prompt_rules or PromptRules()
+
+    regions = find_regions(scores_path, rules, scene.gsd_m, progress=progress)
+    least_px = max(min_prompt_m2 / math.prod(scene.gsd_m), MIN_CELLS * math.prod(grid.cell_xy))
+    chosen = np.flatnonzero(regions.pixels >= least_px)
+    crops = plan_crops((chosen + 1).tolist(), regions.bounds_px[chosen], grid.cell_xy, scene.shape)
+    outline = outline_log_odds(rules.threshold)
+    quality = _Quality(len(regions))
+    owner_path = out_path.with_name(f"{out_path.stem}_owner.tif")
+    looked_at = 0
+
+    with _scratch(out_path) as folder, Instances(Path(folder) / "masks.bin", grid.cell_xy) as instances:
+        labels_path = Path(folder) / "regions.tif"
+        write_regions(regions, scene.geobox, labels_path)
+        with (
+            SceneReader(scene, stretch) as reader,
+            open_dataset(str(scores_path)) as scores,
+            open_dataset(str(labels_path)) as labels,
+            ThreadPoolExecutor(1, "read") as thread,
+            closing(
+                read_ahead(thread, lambda crop: grid.read(crop, reader, scores, labels), crops, 2 * batch)
+            ) as ahead,
+        ):
+            done = 0
+            while group := list(islice(ahead, batch)):
+                asked = [item for item in group if item is not None]
+                for item, embedding in zip(asked, _embeddings(generalist, asked), strict=True):
+                    relative = log_odds(item.values) - np.float32(outline)
+                    prompts = region_prompts(relative, item.labels, item.parts, prompt_rules)
+                    extra = None if tokens is None else tokens(item.chip)
+                    decoded = generalist.decode(embedding, prompts, tokens=extra)
+                    places = grid.instances(item, prompt_rules.margin_cells)
+                    for instance, logits in zip(places, decoded.logits, strict=True):
+                        instances.add(instance, logits / temperature + outline)
+                    quality.add(item.parts, decoded)
+                looked_at += len(asked)
+                done += len(group)
+                progress("outlining villages", done, len(crops))
+        pixels = fuse_scores(
+            scores_path, labels_path, instances, scene.geobox, fuse, out_path, owner_path, progress=progress
+        )
+        return Refined(
+            regions=len(regions),
+            refined=quality.refined,
+            crops=looked_at,
+            prompts=len(instances),
+            pixels=pixels,
+            model_pixels=looked_at * generalist.input_px**2,
+            support=Support(owner_path, quality.means()),
+        )
+
+
+def _scratch(out_path: Path) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix=f".{out_path.stem}.", dir=out_path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"cannot write beside {out_path}: {error.strerror}") from error
+
+
+def _embeddings(generalist: Generalist, items: list[_ReadCrop]) -> Tensor:
+    if not items:
+        return torch.empty(0)
+    pixels = torch.from_numpy(np.stack([item.chip.pixels for item in items]))
+    return generalist.embed(pixels, torch.from_numpy(np.stack([item.chip.valid for item in items])))
+
+
+class _Quality:
+    """Collects what the generalist says of its masks, weighed by the size of the parts they are about."""
+
+    def __init__(self, regions: int) -> None:
+        self._weight = np.zeros(regions + 1)
+        self._sums = {name: np.zeros(regions + 1) for name in ("sam_iou_pred", "sam_stability")}
+
+    def add(self, parts: Parts, decoded: Decoded) -> None:
+        self._weight[parts.region_id] += parts.pixels
+        self._sums["sam_iou_pred"][parts.region_id] += parts.pixels * decoded.iou_pred
+        self._sums["sam_stability"][parts.region_id] += parts.pixels * decoded.stability
+
+    @property
+    def refined(self) -> int:
+        return int(np.count_nonzero(self._weight))
+
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        with np.errstate(invalid="ignore"):
+            return {name: total / self._weight for name, total in self._sums.items()}
