@@ -4,7 +4,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called as ``progress(stage, done, total)``; ``total`` may be 0 when it is not known."""
+    """Called as ``progress(stage, done, total)``; ``total`` may be 0 when it is not known.
+
+    ``done`` of a stage's first call is where the stage begins: more than 0 where an earlier run did a part of it.
+    """
 
     def __call__(self, stage: str, done: int, total: int) -> None: ...
 

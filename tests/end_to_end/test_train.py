@@ -49,14 +49,23 @@ def test_a_model_trained_on_polygons_is_one_that_predict_takes(
     assert len(gpd.read_file(out, layer="coverage")) == 1
 
 
-def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path) -> None:
+def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "whole")]) == 0
     assert run(["train", "specialist", str(training), "--steps", "2", "--output", str(tmp_path / "parts")]) == 0
     checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
     assert checkpoint["global_step"] == 2
+    metrics = tmp_path / "parts" / "metrics.csv"
+    before = metrics.read_text().splitlines()
+    assert before[0] == "epoch,step,val_iou,val_threshold"
+    metrics.write_text("\n".join([*before, "9,20,0.5,0.5"]))  # of steps after the checkpoint, which are done again
+    capsys.readouterr()
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
     checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
     assert checkpoint["global_step"] == 4
+    assert "training: 2/4 (50 %)" in capsys.readouterr().err.splitlines()
+    after = metrics.read_text().splitlines()
+    assert after[: len(before)] == before
+    assert [line.split(",")[0] for line in after[len(before) :]] == ["2"]
     finished = load_card(tmp_path / "parts" / "mine.yaml")
     assert len(finished.quality) == 1
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0

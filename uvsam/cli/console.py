@@ -119,29 +119,33 @@ class PlainProgress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        state = self._stages.setdefault(stage, _Stage(started=now, last_line=now))
+        state = self._stages.setdefault(stage, _Stage(began_with=done, started=now, last_line=now))
         share = done / total if total else 0.0
         finished = share >= 1 > state.last_share
         if finished or share - state.last_share >= LINE_EVERY_SHARE or now - state.last_line >= LINE_EVERY_S:
             state.last_line, state.last_share = now, share
-            click.echo(progress_line(stage, done, total, now - state.started), err=True)
+            elapsed_s = now - state.started
+            click.echo(progress_line(stage, done, total, elapsed_s, began_with=state.began_with), err=True)
 
 
 @dataclass
 class _Stage:
+    began_with: int
     started: float
     last_line: float
     last_share: float = 0.0
 
 
-def progress_line(stage: str, done: int, total: int, elapsed_s: float) -> str:
-    """One line of progress: how much, how fast, and how long still."""
-    rate = done / elapsed_s if elapsed_s > 0 else 0.0
+def progress_line(stage: str, done: int, total: int, elapsed_s: float, *, began_with: int = 0) -> str:
+    """One line of progress: how much, how fast since the stage began, and how long still."""
+    rate = (done - began_with) / elapsed_s if elapsed_s > 0 else 0.0
     speed = f", {rate:.1f}/s" if rate else ""
     if not total:
         return f"{stage}: {done}{speed}, {clock(elapsed_s)} so far"
-    left = f", {clock((total - done) / rate)} left" if rate and done < total else f", took {clock(elapsed_s)}"
-    return f"{stage}: {done}/{total} ({100 * done / total:.0f} %){speed}{left}"
+    so_far = f"{stage}: {done}/{total} ({100 * done / total:.0f} %){speed}"
+    if done >= total:
+        return f"{so_far}, took {clock(elapsed_s)}"
+    return f"{so_far}, {clock((total - done) / rate)} left" if rate else so_far
 
 
 def clock(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Running a Lightning module to its end: checkpoints, resuming, Ctrl-C, and files that are whole or absent."""
 
+import csv
 import hashlib
 import logging
 import os
@@ -9,6 +10,7 @@ import tempfile
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import lightning as L
 import torch
@@ -72,11 +74,10 @@ def fit(
     validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None
     warnings.filterwarnings("ignore", module="lightning")  # advice to programmers, not to users
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = _trainer(config, progress, validates=bool(requests))
     last = config.output / "last.ckpt"
     checkpoint = last if resume and last.is_file() else None
-    if checkpoint:
-        _check_checkpoint(checkpoint, module)
+    logger = _logger(config.output, _resumed_step(checkpoint, module) if checkpoint else 0)
+    trainer = _trainer(config, logger, progress, validates=bool(requests))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
@@ -91,19 +92,36 @@ def fit(
     return {name: float(value) for name, value in measured.items()}
 
 
-def _check_checkpoint(path: Path, module: AveragedModule) -> None:
-    """Whether training can go on from a checkpoint; that of another network is what a changed setting leaves."""
+def _resumed_step(path: Path, module: AveragedModule) -> int:
+    """The step of a checkpoint to go on from. One of another network is what a changed setting leaves."""
     advice = "start over with --restart, or give another --output"
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
+        saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+        state = saved["state_dict"]
     except (RuntimeError, EOFError, KeyError, OSError, UnpicklingError) as error:
         raise SettingsError(f"checkpoint {path} is damaged; {advice}") from error
     wanted = module.state_dict()
-    if saved.keys() != wanted.keys() or any(saved[name].shape != value.shape for name, value in wanted.items()):
+    if state.keys() != wanted.keys() or any(state[name].shape != value.shape for name, value in wanted.items()):
         raise SettingsError(f"checkpoint {path} is of another network; {advice}")
+    return int(saved["global_step"])
 
 
-def _trainer(config: TrainingRun, progress: Progress, *, validates: bool) -> L.Trainer:
+def _logger(folder: Path, step: int) -> CSVLogger:
+    """Logs to ``metrics.csv``. Rows of steps that are not done again stay; Lightning alone would drop all."""
+    path = folder / "metrics.csv"
+    last = step + 1  # where the measurement at the end of a run stands
+    before: list[dict[str, Any]] = []
+    if step and path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            before = [row for row in csv.DictReader(file) if int(row["step"]) <= last]
+    logger = CSVLogger(folder, name=None, version="")
+    for row in before:
+        logger.log_metrics({name: value for name, value in row.items() if value and name != "step"}, int(row["step"]))
+    logger.save()
+    return logger
+
+
+def _trainer(config: TrainingRun, logger: CSVLogger, progress: Progress, *, validates: bool) -> L.Trainer:
     bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16())
     return L.Trainer(
         max_steps=config.steps,
@@ -115,7 +133,7 @@ def _trainer(config: TrainingRun, progress: Progress, *, validates: bool) -> L.T
         num_sanity_val_steps=0,
         check_val_every_n_epoch=5,
         log_every_n_steps=20,
-        logger=CSVLogger(config.output, name=None, version=""),
+        logger=logger,
         callbacks=[
             ModelCheckpoint(
                 config.output,
@@ -137,6 +155,9 @@ class _Report(Callback):
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+
+    def on_train_start(self, trainer: L.Trainer, *args: object) -> None:
+        self.progress("training", trainer.global_step, int(trainer.max_steps))
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: object, **kwargs: object) -> None:
         self.progress("training", trainer.global_step, int(trainer.max_steps))
