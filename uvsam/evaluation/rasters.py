@@ -150,7 +150,7 @@ def compare_with_raster(
                 ours, *allowed = (painter.paint(size, affine) for painter in painters)
                 valid = np.logical_and.reduce([classes != IGNORED, *allowed])
                 counts += count_pixels(ours, classes == VILLAGE, valid)
-                progress("compare pixels", done, len(windows))
+                progress("compare pixels (strips)", done, len(windows))
             if not has_other and raster.leaves_out_zeros(dataset):
                 raise LabelError(
                     f"{raster.path} has nodata 0 and nothing but village besides: give --nodata-is-label if 0 means "

@@ -125,7 +125,7 @@ def find_regions(
         else:
             parts.add_nothing()
             previous = np.zeros(width, np.int32)
-        progress("regions", strip.row + strip.rows, height)
+        progress("joining villages across tiles (image rows)", strip.row + strip.rows, height)
     return parts.merge(Path(scores_path), rules, gsd_m, rows, min_pixels, seed)
 
 

@@ -56,9 +56,9 @@ def villages_from_scores(
         GeoreferencingError: the grid has no place on the ellipsoid.
     """
     crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
-    looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "coverage", progress)
+    looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "drawing coverage (strips)", progress)
     regions = find_regions(score_path, rules, gsd_m, progress=progress)
-    outlines = _outlines(regions, "polygons", progress)
+    outlines = _outlines(regions, "drawing outlines (strips)", progress)
 
     rings, owner = shapely.get_rings(looked_at, return_index=True)
     not_looked_at = shapely.point_on_surface(shapely.polygons(rings[np.diff(owner, prepend=-1) == 0]))
