@@ -54,7 +54,8 @@ def find_contours(mask: NDArray[np.bool_]) -> list[Contour]:
 
         holes, _ = ndimage.label(filled & ~own)
         for number, (hole_rows, hole_cols) in enumerate(ndimage.find_objects(holes), start=1):
-            area = np.minimum(1, _inside_of_four(holes == number) / 2).sum()
+            around = holes[hole_rows.start - 1 : hole_rows.stop + 1, hole_cols.start - 1 : hole_cols.stop + 1]
+            area = np.minimum(1, _inside_of_four(around == number) / 2).sum()
             bounds = (x + hole_cols.start - 1, y + hole_rows.start - 1, x + hole_cols.stop + 1, y + hole_rows.stop + 1)
             contours.append(Contour(bounds, float(area), component, hole=True))
     return contours
