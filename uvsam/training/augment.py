@@ -37,6 +37,8 @@ class Augment:
             labels = F.rotate(tv_tensors.Mask(labels), angle, v2.InterpolationMode.NEAREST).as_subclass(Tensor)
             image, labels = (F.center_crop(x, [self.crop_px, self.crop_px]) for x in (image, labels))
         turns = int(torch.randint(4, (), generator=generator))
+        if self.settings.turn < 1 and _uniform(generator, 0, 1) >= self.settings.turn:
+            turns = 0
         image, labels = (torch.rot90(x, turns, (1, 2)) for x in (image, labels))
         if torch.rand((), generator=generator) < 0.5:
             image, labels = image.flip(2), labels.flip(2)
@@ -59,16 +61,33 @@ class Augment:
         return image.clamp(0, 1) * 255
 
     def _sharpness(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        if self.settings.coarsen > 1:
+            image = _shrunk(image, _uniform(generator, 1 / self.settings.coarsen, 1))
         if _uniform(generator, 0, 1) >= self.settings.degrade:
             return image
         if _uniform(generator, 0, 1) < 0.5:
-            side, factor = image.shape[-1], _uniform(generator, 0.45, 0.9)
-            small = F.resize(image, [round(side * factor)] * 2, antialias=True)
-            image = F.resize(small, [side, side], antialias=True)
+            image = _shrunk(image, _uniform(generator, 0.45, 0.9))
         else:
             image = F.gaussian_blur(image, [5, 5], [_uniform(generator, 0.3, 1.2)] * 2)
         noise = torch.randn(image.shape, generator=generator) * _uniform(generator, 0, 6)
         return (image + noise).clamp(0, 255)
+
+
+class OneOfEight(Augment):
+    """No variation but a view: the sample's seed says which of the eight mirrored and turned ones."""
+
+    def __call__(self, image: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        turns, mirrored = divmod(generator.initial_seed() % 8, 2)
+        image, labels = (torch.rot90(x, turns, (1, 2)) for x in (image, labels))
+        return (image.flip(2), labels.flip(2)) if mirrored else (image, labels)
+
+
+def _shrunk(image: Tensor, factor: float) -> Tensor:
+    """Shrink an image and enlarge it again."""
+    side = image.shape[-1]
+    small = F.resize(image, [round(side * factor)] * 2, antialias=True)
+    enlarged: Tensor = F.resize(small, [side, side], antialias=True)
+    return enlarged
 
 
 def _restretch(image: Tensor, valid: Tensor, generator: torch.Generator) -> Tensor:

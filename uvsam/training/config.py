@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from uvsam.catalog.cards import Network, check_chip
+from uvsam.catalog.uvsam import Fuse, Withheld
 from uvsam.errors import SettingsError
 
 
@@ -47,17 +48,27 @@ class Augmentation(Strict):
 
     Attributes:
         scale: the ground resolution is divided or multiplied by up to this factor.
-        rotate: share of the samples turned by any angle; all are turned by right angles and mirrored.
+        rotate: share of the samples turned by any angle; all are mirrored.
+        turn: share of the samples turned by right angles.
         colour: strength of brightness, contrast, saturation, hue, gamma and per-band gain.
         degrade: share of the samples that are blurred, or shrunk and enlarged again.
+        coarsen: all samples are shrunk by up to this factor and enlarged again.
         grey: share of the samples without colour.
     """
 
     scale: float = Field(default=1.4, ge=1)
     rotate: float = Field(default=0.5, ge=0, le=1)
+    turn: float = Field(default=1.0, ge=0, le=1)
     colour: float = Field(default=0.3, ge=0, le=1)
     degrade: float = Field(default=0.3, ge=0, le=1)
+    coarsen: float = Field(default=1.0, ge=1)
     grey: float = Field(default=0.05, ge=0, le=1)
+
+    @property
+    def views_only(self) -> bool:
+        """Whether a sample is only mirrored and turned by right angles, so that it has no more than eight forms."""
+        changes_pixels = self.rotate or self.colour or self.degrade or self.grey
+        return self.scale == self.coarsen == self.turn == 1 and not changes_pixels
 
 
 class Validation(Strict):
@@ -162,6 +173,65 @@ class GeneralistTraining(TrainingRun):
     masks: int = Field(default=3, ge=1)
     village_share: float = Field(default=0.5, ge=0, le=1)
     min_mask_cells: int = Field(default=200, ge=1)
+
+
+class UvSamTraining(SpecialistTraining):
+    """A run of ``uvsam train uvsam``: a specialist and a prompt mixer learn through a frozen generalist.
+
+    Attributes:
+        gsd_m, crop_px: the crop fills SAM's frame, so ``window_m`` of the card is ``gsd_m * crop_px``; ``crop_px`` is
+            what the generalist's encoder sees.
+        generalist: name or path of a card, or path of a checkpoint.
+        specialist: name or path of the card to start from. Without one, ``network`` starts from ``encoder_weights`` and
+            sees the colours as the generalist's encoder does.
+        mixer: what the tokens of the boxes learn from both embeddings: ``add`` and ``mlp`` of the paper, or ``gated``.
+        fuse: how ``predict`` joins the two models' scores.
+        sam_weight: weight of the loss of the generalist's masks (the paper's lambda).
+        without: what the generalist is not given, for ablation: the box, the mask, the embedding of either model.
+        min_prompt_m2: smaller regions are not asked about.
+        prompt_gain: the specialist's log-odds are multiplied by it to make a mask.
+        prompts: the generalist is asked about at most so many regions of a sample.
+        truth_prompts: share of the samples whose prompts are roughened labels, as long as there is no better way to
+            learn what to do with a prompt.
+        dropout: of channels of the specialist's fused features, before its classifier.
+        views: of the eight mirrored and turned forms of a sample, so many are used where that is all the augmentation.
+            Samples are then squares of a grid, and the generalist's embeddings are kept on disk: 2 MB for each.
+        schedule: ``smooth``, as for all models; ``paper``: a linear warm-up over one epoch, a cosine in steps of whole
+            epochs, gradients as they are.
+        legacy: the paper's prompts and losses as its experiments had them, mistakes included; on a grid of squares.
+    """
+
+    generalist: str
+    specialist: str | None = None
+    mixer: Literal["add", "mlp", "gated"] = "gated"
+    fuse: Fuse = "sam"
+    sam_weight: float = Field(default=1.0, ge=0)
+    without: tuple[Withheld, ...] = ()
+    min_prompt_m2: float = Field(default=1000.0, ge=0)
+    prompt_gain: float = Field(default=3.0, gt=0)
+    prompts: int = Field(default=4, ge=1)
+    truth_prompts: float = Field(default=0.25, ge=0, le=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    views: int = Field(default=8, ge=1, le=8)
+    schedule: Literal["smooth", "paper"] = "smooth"
+    legacy: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if {"box", "mask"} <= set(self.without):
+            raise ValueError("a prompt needs its box or its mask")
+        if self.specialist is not None and "network" in self.model_fields_set:
+            raise ValueError("a specialist to start from brings its own network; leave one of the two out")
+        if self.network.arch == "fcn":
+            raise ValueError("network.arch 'fcn' has no fused features for the generalist")
+        if self.legacy and (len(self.classes) != 2 or self.crop_px != 1024):
+            raise ValueError("legacy needs two classes and a crop_px of 1024, as in the paper")
+        return self
+
+    @property
+    def on_tiles(self) -> bool:
+        """Whether samples are squares of a grid, and not around random places."""
+        return self.legacy or self.augmentation.views_only
 
 
 Run = TypeVar("Run", bound=TrainingRun)
