@@ -64,6 +64,7 @@ def with_verbosity(command: click.Command) -> click.Command:
 TRAIN_COMMANDS = {
     "specialist": LazyCommand("uvsam.cli.train:specialist", "Train the network that finds villages, on your labels."),
     "generalist": LazyCommand("uvsam.cli.train:generalist", "Train a small network that sharpens outlines."),
+    "uvsam": LazyCommand("uvsam.cli.train:uvsam", "Train a specialist together with a network that sharpens outlines."),
 }
 
 train = LazyGroup("train", lazy_commands=TRAIN_COMMANDS, help="Train a model on your own labels.", no_args_is_help=True)

@@ -61,6 +61,24 @@ def generalist(config: Path, resume: bool, **given: Any) -> None:
     click.echo(f"model: {card}")
 
 
+@click.command()
+@_shared_options
+def uvsam(config: Path, resume: bool, **given: Any) -> None:
+    """Train a specialist and a prompt mixer through a frozen generalist as CONFIG (YAML) says; see configs/train/.
+
+    Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
+    """
+    from uvsam.training.config import UvSamTraining, load_training
+    from uvsam.workflows.train import train_uvsam
+
+    training = load_training(UvSamTraining, config, _chosen(given))
+    with progress_display() as progress:
+        trained = train_uvsam(training, resume=resume, command=_made_by(), progress=progress)
+    if training.augmentation.views_only:
+        click.echo(f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
+    click.echo(f"model: {trained.card}")
+
+
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 

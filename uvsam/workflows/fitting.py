@@ -19,14 +19,14 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors.torch import save
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress
 from uvsam.raster.writer import temporary_name
 from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import TrainingRun
-from uvsam.training.sampling import LabelledSource, MixtureSampler, validation_requests
+from uvsam.training.sampling import LabelledSource, MixtureSampler, Request, validation_requests
 
 
 def start(config: TrainingRun) -> None:
@@ -51,6 +51,7 @@ def fit(
     sources: list[LabelledSource],
     config: TrainingRun,
     *,
+    sampler: Sampler[Request] | None = None,
     resume: bool,
     progress: Progress,
 ) -> dict[str, float]:
@@ -58,6 +59,7 @@ def fit(
 
     Args:
         data: samples by request.
+        sampler: which samples; default: around random places, villages and others.
         resume: go on from the last checkpoint in ``config.output``, if there is one.
 
     Returns:
@@ -68,7 +70,7 @@ def fit(
     """  # fmt: skip
     requests = validation_requests(sources, config)
     loader = DataLoader(
-        data, config.batch, sampler=MixtureSampler(sources, config), num_workers=config.workers,
+        data, config.batch, sampler=sampler or MixtureSampler(sources, config), num_workers=config.workers,
         drop_last=True, persistent_workers=config.workers > 0,
     )  # fmt: skip
     validation = DataLoader(data, config.batch, sampler=requests, num_workers=config.workers) if requests else None

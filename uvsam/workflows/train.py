@@ -2,23 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from torch import nn
 
-from uvsam.catalog.cards import ModelCard, Quality
+from uvsam.catalog.cache import generalist_weights
+from uvsam.catalog.cards import ModelCard, Quality, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
-from uvsam.models.encoders import ENCODERS
+from uvsam.catalog.uvsam import GeneralistPart, UvSamCard
+from uvsam.errors import SettingsError
+from uvsam.models.encoders import ENCODERS, EncoderSpec
+from uvsam.models.sam.generalist import GeneralistRecipe, load_generalist
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import build_network
+from uvsam.models.specialist import ModelRecipe, build_network, load_specialist
+from uvsam.models.uvsam import build_mixer
 from uvsam.progress import Progress, silent
-from uvsam.training.config import GeneralistTraining, SpecialistTraining
+from uvsam.training.config import GeneralistTraining, SpecialistTraining, TrainingRun, UvSamTraining
+from uvsam.training.embeddings import EmbeddingCache
 from uvsam.training.generalist import GeneralistModule, PromptedMixture
 from uvsam.training.initial import initialise_encoder
 from uvsam.training.sampling import Mixture, open_sources
 from uvsam.training.specialist import SpecialistModule
 from uvsam.training.targets import target_table
+from uvsam.training.tiling import TiledMixture, TileSampler
+from uvsam.training.uvsam import UvSamModule
 from uvsam.workflows.fitting import fit, half_precision, start, write_file
 
 AnyCard = TypeVar("AnyCard", ModelCard, GeneralistCard)
@@ -43,19 +51,14 @@ def train_specialist(
     """
     start(config)
     table = target_table(config.sources, config.classes)
-    network = build_network(
-        config.network,
-        len(config.classes),
-        encoder_weights="imagenet" if config.encoder_weights == "imagenet" else None,
-    )
-    if config.encoder_weights not in {"random", "imagenet"}:
-        initialise_encoder(network.get_submodule("encoder"), config.encoder_weights)
-    module = SpecialistModule(network, draft_card(config, command), table, config)
+    module = SpecialistModule(_new_specialist(config), draft_card(config, command), table, config)
 
     progress("opening sources", 0, 0)
     sources = open_sources(config, table)
     measured = fit(module, Mixture(sources, config), sources, config, resume=resume, progress=progress)
-    return _export(module.average.module, module.card, config.output, _quality(measured, config, command))
+    best = f"the village class at threshold {measured.get('val_threshold', 0.5):.2f}"
+    quality = _held_out_quality(measured, (("val_iou", best),), config, command)
+    return _export(module.average.module, module.card, config.output, quality)
 
 
 def train_generalist(
@@ -83,29 +86,110 @@ def train_generalist(
         licence=config.licence, trained_on=config.trained_on or tuple(source.name for source in config.sources),
         made_by=command, limits=config.limits,
     )  # fmt: skip
-    rule = config.validation
-    quality = [
-        Quality(
-            measure=f"pixel IoU of {what} on rough prompts", value=round(measured[name], 4), command=command,
-            tested_on=f"{rule.share:.0%} of the training area, held out in blocks of {rule.block_m:g} m",
-        )
-        for name, what in (("val_prompt_iou", "the prompts themselves"), ("val_iou", "the masks")) if name in measured
-    ]  # fmt: skip
-    return _export(module.average.module, card, config.output, quality)
+    names = (
+        ("val_prompt_iou", "the prompts themselves on rough prompts"), ("val_iou", "the masks on rough prompts"),
+    )  # fmt: skip
+    return _export(module.average.module, card, config.output, _held_out_quality(measured, names, config, command))
 
 
-def _quality(measured: Mapping[str, float], config: SpecialistTraining, command: str) -> list[Quality]:
-    if "val_iou" not in measured:
-        return []
+class TrainedUvSam(NamedTuple):
+    """A trained model, and how many of the generalist's embeddings were computed for it, and found on disk.
+
+    Attributes:
+        card: its path, beside its weights.
+    """
+
+    card: Path
+    embeddings_computed: int
+    embeddings_reused: int
+
+
+def train_uvsam(
+    config: UvSamTraining, *, resume: bool = True, command: str = "", progress: Progress = silent
+) -> TrainedUvSam:
+    """Train a specialist and a prompt mixer through a frozen generalist, and write their card and weights.
+
+    A generalist that comes with its card is put among the weights, a published one is named in the card.
+
+    Arguments and errors are those of :func:`train_specialist`.
+
+    Raises:
+        CatalogError: the generalist or the specialist to start from is not here.
+    """
+    start(config)
+    generalist_card, generalist_file = generalist_weights(config.generalist)
+    generalist = load_generalist(GeneralistRecipe(config.generalist))
+    if config.crop_px != generalist.input_px:
+        raise SettingsError(f"crop_px must be {generalist.input_px}, which is what '{config.generalist}' looks at")
+    bundled = generalist_card is not None and generalist_card.weights is not None
+    window_m = config.gsd_m * config.crop_px
+    if generalist_card is not None and bundled:
+        mlp = generalist.network.mask_decoder.transformer.layers[0].mlp.lin1.out_features
+        part = GeneralistPart(encoder=generalist_card.encoder, decoder_mlp=mlp, window_m=window_m)
+    else:
+        path = Path(config.generalist)
+        part = GeneralistPart(card=str(path.resolve()) if path.is_file() else config.generalist, window_m=window_m)
+    specialist, from_start = _initial_specialist(config, generalist.spec)
+    card = UvSamCard.model_validate(
+        draft_card(config, command).model_dump()
+        | {"task": "uvsam", "generalist": part}
+        | {name: getattr(config, name) for name in ("mixer", "fuse", "min_prompt_m2", "prompt_gain", "without")}
+        | from_start
+    )
+    views_only = config.augmentation.views_only
+    cache = EmbeddingCache(config.output / "embeddings", file_sha256(generalist_file)) if views_only else None
+    table = target_table(config.sources, config.classes)
+    module = UvSamModule(specialist, build_mixer(config.mixer, specialist), generalist, card, table, config, cache)
+
+    progress("opening sources", 0, 0)
+    sources = open_sources(config, table)
+    sampler = TileSampler(sources, config) if config.on_tiles else None
+    data = TiledMixture(sources, config)
+    measured = fit(module, data, sources, config, sampler=sampler, resume=resume, progress=progress)
+    trained = module.whole(averaged=True) if bundled else module.average.module
+    names = (("val_specialist_iou", "the specialist alone"), ("val_iou", "both models"))
+    path = _export(trained, card, config.output, _held_out_quality(measured, names, config, command))
+    return TrainedUvSam(path, cache.computed if cache else 0, cache.reused if cache else 0)
+
+
+def _initial_specialist(config: UvSamTraining, spec: EncoderSpec) -> tuple[nn.Module, dict[str, Any]]:
+    """The specialist that training starts from, and what the card takes over from it.
+
+    Raises:
+        SettingsError: it tells other classes apart.
+    """
+    if config.specialist is None:
+        return _new_specialist(config), {"mean": spec.mean, "std": spec.std}
+    initial = load_specialist(ModelRecipe(config.specialist))
+    if initial.card.classes != config.classes:
+        raise SettingsError(f"classes must be those of '{config.specialist}': {', '.join(initial.card.classes)}")
+    kept = ("network", "bands", "mean", "std", "seconds_per_mpx", "calibration", "outline")
+    return initial.network, {name: getattr(initial.card, name) for name in kept}
+
+
+def _new_specialist(config: SpecialistTraining) -> nn.Module:
+    network = build_network(
+        config.network,
+        len(config.classes),
+        encoder_weights="imagenet" if config.encoder_weights == "imagenet" else None,
+    )
+    if config.encoder_weights not in {"random", "imagenet"}:
+        initialise_encoder(network.get_submodule("encoder"), config.encoder_weights)
+    return network
+
+
+def _held_out_quality(
+    measured: Mapping[str, float], names: Sequence[tuple[str, str]], config: TrainingRun, command: str
+) -> list[Quality]:
+    """Pixel IoU on the blocks held out, of what each name of a measurement stands for."""
     rule = config.validation
     return [
         Quality(
-            measure=f"pixel IoU of the village class at threshold {float(measured['val_threshold']):.2f}",
+            measure=f"pixel IoU of {what}", value=round(measured[name], 4), command=command,
             tested_on=f"{rule.share:.0%} of the training area, held out in blocks of {rule.block_m:g} m",
-            value=round(float(measured["val_iou"]), 4),
-            command=command,
         )
-    ]
+        for name, what in names if name in measured
+    ]  # fmt: skip
 
 
 def draft_card(config: SpecialistTraining, command: str) -> ModelCard:
