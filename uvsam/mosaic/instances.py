@@ -275,7 +275,7 @@ def fuse_scores(
                     owners.write(owner, window.row, window.col)
                     pixels += int(np.count_nonzero(owner))
                 writer.write(values, window.row, window.col)
-            progress("refined scores", row + 1, rows)
+            progress("putting outlines together (rows of blocks)", row + 1, rows)
     return pixels
 
 

@@ -215,7 +215,10 @@ def refine_scene(
     grid = _Grid(generalist.input_px, model_scale(scene, window_m / generalist.input_px), scene.shape)
     prompt_rules = prompt_rules or PromptRules()
 
-    regions = find_regions(scores_path, rules, scene.gsd_m, progress=progress)
+    def finding(stage: str, done: int, total: int) -> None:  # its own name: villages are joined later
+        progress("finding what to outline (image rows)", done, total)
+
+    regions = find_regions(scores_path, rules, scene.gsd_m, progress=finding)
     least_px = max(min_prompt_m2 / math.prod(scene.gsd_m), MIN_CELLS * math.prod(grid.cell_xy))
     chosen = np.flatnonzero(regions.pixels >= least_px)
     crops = plan_crops((chosen + 1).tolist(), regions.bounds_px[chosen], grid.cell_xy, scene.shape)
@@ -250,7 +253,7 @@ def refine_scene(
                     quality.add(item.parts, decoded)
                 looked_at += len(asked)
                 done += len(group)
-                progress("outlining villages", done, len(crops))
+                progress("outlining villages (crops)", done, len(crops))
         pixels = fuse_scores(
             scores_path, labels_path, instances, scene.geobox, fuse, out_path, owner_path, progress=progress
         )
