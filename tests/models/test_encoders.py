@@ -68,7 +68,7 @@ def test_a_vit_has_the_tensors_of_segment_anything(name: str) -> None:
 def test_names_and_shapes_are_those_of_the_published_code(name: str, tensors: int, sha256: str) -> None:
     """Of the state dicts of the authors' own code (MobileSAM 34bbbfd without its classifier, EfficientViT de7d773).
 
-    With equal random weights, its embeddings differed from ours by 2e-5 of 5 at most (MobileSAM, L0).
+    With equal random weights, its embeddings differed from ours by 2e-5 of 5 at most, for each of the four.
     """
     with torch.device("meta"):
         lines = layout(ENCODERS[name].build().state_dict())
