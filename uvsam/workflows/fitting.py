@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import logging
-import os
-import platform
 import signal
 import tempfile
 import warnings
@@ -26,6 +24,7 @@ from uvsam.progress import Progress
 from uvsam.raster.writer import temporary_name
 from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import TrainingRun
+from uvsam.training.precision import gains_from_bf16, keep_slow_convolutions_exact
 from uvsam.training.sampling import LabelledSource, MixtureSampler, Request, validation_requests
 
 
@@ -79,7 +78,10 @@ def fit(
     last = config.output / "last.ckpt"
     checkpoint = last if resume and last.is_file() else None
     logger = _logger(config.output, _resumed_step(checkpoint, module) if checkpoint else 0)
-    trainer = _trainer(config, logger, progress, validates=bool(requests))
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16())
+    if bf16 and not torch.cuda.is_available():
+        keep_slow_convolutions_exact(module.network)
+    trainer = _trainer(config, logger, progress, bf16=bf16, validates=bool(requests))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
@@ -123,8 +125,7 @@ def _logger(folder: Path, step: int) -> CSVLogger:
     return logger
 
 
-def _trainer(config: TrainingRun, logger: CSVLogger, progress: Progress, *, validates: bool) -> L.Trainer:
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16())
+def _trainer(config: TrainingRun, logger: CSVLogger, progress: Progress, *, bf16: bool, validates: bool) -> L.Trainer:
     return L.Trainer(
         max_steps=config.steps,
         accelerator="auto",
@@ -163,19 +164,6 @@ class _Report(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: object, **kwargs: object) -> None:
         self.progress("training", trainer.global_step, int(trainer.max_steps))
-
-
-def gains_from_bf16() -> bool:
-    """Whether bfloat16 is faster than float32 here: a recent GPU, or a CPU with AMX or AVX512-BF16.
-
-    On other CPUs bfloat16 is emulated, 7 to 285 times slower than float32.
-    """
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if platform.system() != "Linux" or not os.access("/proc/cpuinfo", os.R_OK):
-        return False
-    flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def half_precision(network: nn.Module) -> tuple[bytes, str]:
