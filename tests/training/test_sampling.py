@@ -13,7 +13,13 @@ from rasterio.features import rasterize
 from torch.utils.data import DataLoader
 
 from uvsam.errors import LabelError, SettingsError
-from uvsam.training.config import SpecialistTraining, Validation, load_training
+from uvsam.training.config import (
+    GeneralistTraining,
+    SpecialistTraining,
+    UvSamTraining,
+    Validation,
+    load_training,
+)
 from uvsam.training.sampling import (
     Mixture,
     MixtureSampler,
@@ -170,4 +176,6 @@ def test_a_wrong_training_file_is_one_line_that_names_the_setting(tmp_path: Path
 
 @pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_training_file_is_valid(path: Path) -> None:
-    assert load_training(SpecialistTraining, path).classes[-1] == "village"
+    kinds = {"generalist": GeneralistTraining, "uvsam": UvSamTraining}
+    kind = kinds.get(path.stem.split("_")[0], SpecialistTraining)
+    assert load_training(kind, path).classes[-1] == "village"
