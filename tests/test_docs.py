@@ -9,7 +9,7 @@ import click
 import pytest
 
 from uvsam.cli.main import cli
-from uvsam.training.config import Augmentation, Source, SpecialistTraining, Validation, load_training
+from uvsam.training.config import Augmentation, Source, SpecialistTraining, UvSamTraining, Validation, load_training
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +95,7 @@ def test_training_files_in_the_text_load(tmp_path: Path) -> None:
     for name, text in files:
         (tmp_path / name).write_text(text, encoding="utf-8")
     for name, _ in files:
-        load_training(SpecialistTraining, tmp_path / name)
+        load_training(UvSamTraining if name == "whole.yaml" else SpecialistTraining, tmp_path / name)
 
 
 def test_every_training_setting_is_explained_with_its_default() -> None:

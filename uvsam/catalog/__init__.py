@@ -12,6 +12,7 @@ from uvsam.catalog.cards import (
     verified_weights,
 )
 from uvsam.catalog.generalists import GeneralistCard, Source, load_any_card, load_generalist_card
+from uvsam.catalog.uvsam import UvSamCard, load_uvsam_card
 
 __all__ = [
     "Calibration",
@@ -20,6 +21,7 @@ __all__ = [
     "Outline",
     "Quality",
     "Source",
+    "UvSamCard",
     "cache_path",
     "cached_weights",
     "card_path",
@@ -28,6 +30,7 @@ __all__ = [
     "load_any_card",
     "load_card",
     "load_generalist_card",
+    "load_uvsam_card",
     "verified_weights",
     "weights_file",
 ]
