@@ -24,6 +24,10 @@ class PredictSettings(BaseModel):
         close_m: gaps (lanes, yards) narrower than this are bridged.
         min_hole_m2: smaller holes are filled.
         simplify_m: how far outlines may move when they are simplified; 0 keeps every pixel corner.
+        sam: generalist that refines the outlines: name of a card, path of a card, or path of a checkpoint; None leaves
+            it to the model's card.
+        fuse: whose score counts where the generalist has drawn an outline; None leaves it to the model's card.
+        window_m: side of the square of ground that the generalist looks at, metres.
         views: mirrored and turned copies of each chip whose scores are averaged: 1, 2, 4 or 8 times the work.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         batch: chips computed at once.
@@ -42,6 +46,9 @@ class PredictSettings(BaseModel):
     close_m: float | None = Field(default=None, ge=0, le=200)
     min_hole_m2: float | None = Field(default=None, ge=0)
     simplify_m: float | None = Field(default=None, ge=0)
+    sam: str | None = None
+    fuse: Literal["sam", "mean", "specialist"] | None = None
+    window_m: float | None = Field(default=None, gt=0)
     views: Literal[1, 2, 4, 8] = 1
     device: str = "auto"
     batch: int = Field(default=2, ge=1)

@@ -38,6 +38,8 @@ def frames(count=2, crs="EPSG:32650", acquired=DAY, size=10.0):
             "perimeter_m": 40 * ones,
             "compactness": 0.785 * ones,
             "confidence": 0.9 * ones,
+            "sam_iou_pred": ones * 0.9,
+            "stability": ones * 0.8,
             "on_edge": ones > 0,
             "acquired": acquired,
             "model": "segformer 村",

@@ -28,6 +28,15 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 @click.argument("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
 @click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-specialist].")
+@click.option(
+    "--sam", metavar="NAME|FILE",
+    help="Sharpen the outlines with this generalist: a name of `uvsam models`, a card.yaml, or a checkpoint.",
+)  # fmt: skip
+@click.option(
+    "--fuse", type=click.Choice(["sam", "mean", "specialist"]),
+    help="Whose score counts where a generalist has drawn an outline  [default: the model's card, else sam].",
+)  # fmt: skip
+@click.option("--window", "window_m", type=float, metavar="M", help="Ground that the generalist sees at once, metres.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
 @click.option(
     "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
@@ -78,6 +87,7 @@ def command(
       uvsam predict city.tif --out villages.gpkg --aoi district.gpkg --date 2020-05-17
       uvsam predict pleiades.tif --out villages.gpkg --bands 4,3,2 --min-area 5000
     """
+    from uvsam.cli.models import cache_folder
     from uvsam.settings import predict_settings
     from uvsam.workflows.predict import predict
 
@@ -86,7 +96,7 @@ def command(
     with progress_display() as progress:
         result = predict(
             image, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
-            overwrite=overwrite, progress=progress,
+            overwrite=overwrite, cache=cache_folder(), progress=progress,
         )  # fmt: skip
     _summarise(result, [path for path in (out, save_scores, preview) if path])
 
@@ -105,6 +115,12 @@ def _summarise(result: "Prediction", written: list[Path]) -> None:
             click.echo(f"{edge} of them cut by the border of the image or of its data.")
     rate = result.scored.pixels / 1e6 / result.seconds
     click.echo(f"{result.scored.computed} of {result.scored.tiles} tiles, {result.seconds:.0f} s, {rate:.1f} Mpx/s.")
+    if refined := result.refined:
+        seen = refined.model_pixels / max(1, result.scored.model_pixels)
+        click.echo(
+            f"{refined.refined} of {refined.regions} outlines sharpened: the generalist saw {refined.crops} crops, "
+            f"{refined.model_pixels / 1e6:.1f} Mpx, {seen:.0%} of what the specialist saw."
+        )
     for path in written:
         click.echo(f"wrote {path}")
 

@@ -30,6 +30,8 @@ VILLAGES = Layer(
         "perimeter_m": "float64",
         "compactness": "float64",
         "confidence": "float64",
+        "sam_iou_pred": "float64",
+        "stability": "float64",
         "on_edge": "bool",
         "acquired": "datetime64[s]",
         "model": "object",

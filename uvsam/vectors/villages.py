@@ -1,6 +1,7 @@
 """From the score raster to villages."""
 
 import datetime
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from uvsam.mosaic.instances import Support
 from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
 from uvsam.progress import Progress, silent
 from uvsam.vectors.holes import fill_holes
@@ -33,6 +35,7 @@ def villages_from_scores(
     simplify_m: float = 0.0,
     acquired: datetime.date | None = None,
     model: str = "",
+    support: Support | None = None,
     progress: Progress = silent,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Villages and what was looked at, in the CRS of ``geobox``.
@@ -46,6 +49,7 @@ def villages_from_scores(
         score_path: uint8 score raster on the grid ``geobox`` (see :mod:`uvsam.mosaic.scores`).
         geobox: grid of the scene; without CRS, areas come from ``gsd_m`` and geometries are in the grid's own units.
         gsd_m: ground metres per pixel (x, y).
+        support: what a generalist said of the masks in refined scores; NaN in the villages without.
         simplify_m: tolerance; 0 leaves the outline along pixel corners.
 
     Returns:
@@ -70,6 +74,7 @@ def villages_from_scores(
     placed = _place(on_ground, geobox.affine @ ~metres)
     area, perimeter = planar_measures(on_ground) if crs is None else geodesic_measures(placed, crs)
     order = np.lexsort((kept, -area))
+    said = {} if support is None else support.means(regions)
     villages = make_frame(
         VILLAGES,
         placed[order],
@@ -80,6 +85,8 @@ def villages_from_scores(
             "perimeter_m": perimeter[order],
             "compactness": compactness(area, perimeter)[order],
             "confidence": regions.mean_score[kept][order],
+            "sam_iou_pred": said["sam_iou_pred"][kept][order] if said else math.nan,
+            "stability": said["sam_stability"][kept][order] if said else math.nan,
             "on_edge": regions.on_edge[kept][order],
             "acquired": acquired,
             "model": model,

@@ -20,9 +20,8 @@ from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
-from uvsam.catalog.cards import ModelCard, load_card
+from uvsam.catalog.cards import ModelCard
 from uvsam.errors import LabelError, OutputError, SettingsError
-from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
 from uvsam.raster.access import gdal_environment, open_dataset
@@ -34,7 +33,9 @@ from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.geopackage import check_output, write_villages
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
+from uvsam.workflows.loading import Refiner, load_models, load_predict_card
 from uvsam.workflows.preview import write_preview
+from uvsam.workflows.refining import Refined, refine_scene
 from uvsam.workflows.scoring import Scored, score_scene
 
 
@@ -45,12 +46,14 @@ class Prediction:
     Attributes:
         villages, coverage: as written (schemas in ``vectors.schema``).
         run: the metadata in table ``run``.
+        refined: what the generalist did; None if there was none.
     """
 
     villages: gpd.GeoDataFrame
     coverage: gpd.GeoDataFrame
     run: dict[str, Any]
     scored: Scored
+    refined: Refined | None
     seconds: float
 
 
@@ -63,6 +66,7 @@ def predict(
     score_type: Literal["uint8", "float16"] = "uint8",
     preview: Path | None = None,
     overwrite: bool = False,
+    cache: Path | None = None,
     progress: Progress = silent,
 ) -> Prediction:
     """Outline the villages of an image and write them to a GeoPackage.
@@ -74,6 +78,7 @@ def predict(
         score_type: of that file; ``uint8``: score = (value - 1) / 254 and 0 is nodata, ``float16``: NaN is nodata.
         preview: also write a picture of the outlines over the image (PNG).
         overwrite: replace files that exist.
+        cache: folder of fetched weights; None is the user's cache folder.
 
     Raises:
         SceneError, GeoreferencingError: the image cannot be used.
@@ -87,7 +92,7 @@ def predict(
         check_destination(save_scores, (".tif", ".tiff"), overwrite=overwrite)
     if preview:
         check_destination(preview, (".png",), overwrite=overwrite)
-    card = load_card(settings.model)
+    card = load_predict_card(settings.model)
     scene = open_scene(
         image, bands=settings.bands, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
@@ -97,7 +102,9 @@ def predict(
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
     stretch = estimate_stretch(scene)
-    specialist = load_specialist(ModelRecipe(settings.model, _device(settings.device)))
+    models = load_models(settings, _device(settings.device), cache)
+    if models.refiner and score_type == "float16":
+        raise SettingsError("scores that a generalist refines have eight bits; leave out --score-type float16")
     plan = plan_tiles(
         scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
     )  # fmt: skip
@@ -106,14 +113,25 @@ def predict(
         scores = folder / "scores.tif"
         exact = folder / "float16.tif" if save_scores and score_type == "float16" else None
         scored = score_scene(
-            scene, stretch, specialist, plan, scores,
+            scene, stretch, models.specialist, plan, scores,
             area_px=area_px, batch=settings.batch, views=settings.views, float16_path=exact, progress=progress,
         )  # fmt: skip
+        refined = None
+        if refiner := models.refiner:
+            rough, scores = scores, folder / "refined.tif"
+            refined = refine_scene(
+                scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
+                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, tokens=refiner.tokens,
+                progress=progress,
+            )  # fmt: skip
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
-            simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name, progress=progress,
+            simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
+            support=refined.support if refined else None, progress=progress,
         )  # fmt: skip
         run = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
+        if refiner and refined:
+            run |= _refinement(refiner, refined)
         if save_scores and exact:
             write_cog(exact, save_scores, NBITS=16)
         elif save_scores:
@@ -121,7 +139,7 @@ def predict(
         write_villages(out, villages, coverage, run, overwrite=overwrite)
     if preview:
         write_preview(preview, scene, stretch, villages)
-    return Prediction(villages, coverage, run, scored, time.monotonic() - started)
+    return Prediction(villages, coverage, run, scored, refined, time.monotonic() - started)
 
 
 def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dict[str, float]]:
@@ -230,4 +248,15 @@ def _metadata(
         "computed_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "uvsam_version": uvsam.__version__,
         "versions": {name: importlib.metadata.version(name) for name in libraries},
+    }
+
+
+def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
+    return {
+        "sam": refiner.name,
+        "window_m": refiner.window_m,
+        "fuse": refiner.fuse,
+        "min_prompt_m2": refiner.min_prompt_m2,
+        "prompts": asdict(refiner.rules),
+        "refined": {name: getattr(refined, name) for name in ("regions", "refined", "crops", "pixels", "model_pixels")},
     }

@@ -1,0 +1,115 @@
+"""The models of a prediction: the specialist, and the generalist where one is to refine its outlines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uvsam.catalog.cards import ModelCard, card_path, load_card, read_fields, task_of
+from uvsam.catalog.generalists import GeneralistCard
+from uvsam.catalog.uvsam import UvSamCard, load_uvsam_card
+from uvsam.models.mixer import Mixer, pooled
+from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
+from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise
+from uvsam.models.uvsam import fused_features, load_uvsam
+from uvsam.prompts import PromptRules
+from uvsam.raster.chips import Chip
+from uvsam.settings import PredictSettings
+
+DEFAULT_WINDOW_M = GeneralistCard.model_fields["window_m"].default
+
+
+@dataclass(frozen=True, eq=False)
+class Refiner:
+    """A generalist with all that pass B wants to know.
+
+    Attributes:
+        name: of the generalist, for the metadata.
+        window_m: side of the crops, ground metres.
+        fuse: how its score and the specialist's become one (``mosaic.instances.FUSE``).
+        min_prompt_m2: smaller regions keep the specialist's outline.
+        tokens: from a crop to what changes the prompts' tokens; None: nothing does.
+    """
+
+    generalist: Generalist
+    name: str
+    window_m: float
+    fuse: str
+    min_prompt_m2: float
+    rules: PromptRules
+    tokens: Callable[[Chip], Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What a run computes with; ``refiner`` is None for the specialist alone."""
+
+    card: ModelCard
+    specialist: Specialist
+    refiner: Refiner | None
+
+
+def load_predict_card(model: str | Path) -> ModelCard:
+    """The card of a specialist or of a whole UV-SAM model.
+
+    Raises:
+        CatalogError: no such model, or its card is malformed.
+    """
+    path = card_path(model, None)
+    return load_uvsam_card(model) if task_of(read_fields(path)) == "uvsam" else load_card(model)
+
+
+def load_models(settings: PredictSettings, device: str, cache: Path | None = None) -> Models:
+    """Build the networks of a run and load their verified weights.
+
+    Args:
+        cache: folder of fetched weights; None is the user's cache folder.
+
+    Raises:
+        CatalogError: no such model, or its weights are not here, or not those that its card describes.
+    """
+    card = load_predict_card(settings.model)
+    if not isinstance(card, UvSamCard):
+        specialist = load_specialist(ModelRecipe(settings.model, device))
+        return Models(card, specialist, _published(settings, device, cache) if settings.sam else None)
+    specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
+    if settings.sam:
+        return Models(card, specialist, _published(settings, device, cache))
+    withheld = set(card.without)
+    own = Refiner(
+        generalist, card.name, settings.window_m or card.generalist.window_m, settings.fuse or card.fuse,
+        card.min_prompt_m2,
+        PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
+        _mixed(specialist, mixer, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld),
+    )  # fmt: skip
+    return Models(card, specialist, own)
+
+
+def _published(settings: PredictSettings, device: str, cache: Path | None) -> Refiner:
+    """The generalist that the user names; a mixer was trained with another one and takes no part."""
+    generalist = load_generalist(GeneralistRecipe(str(settings.sam), device, cache))
+    window_m = DEFAULT_WINDOW_M if generalist.card is None else generalist.card.window_m
+    return Refiner(
+        generalist, str(settings.sam), settings.window_m or window_m, settings.fuse or "sam", 0.0, PromptRules()
+    )
+
+
+def _mixed(
+    specialist: Specialist, mixer: Mixer, *, with_sam: bool, with_specialist: bool
+) -> Callable[[Chip], Callable[[Tensor, Tensor], Tensor]]:
+    @torch.inference_mode()
+    def tokens(chip: Chip) -> Callable[[Tensor, Tensor], Tensor]:
+        pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
+        images = normalise(pixels.to(specialist.device), valid.to(specialist.device), specialist.card)
+        seen = pooled(fused_features(specialist.network, images))[0] if with_specialist else None
+
+        def mix(given: Tensor, embedding: Tensor) -> Tensor:
+            mixed: Tensor = mixer(given, pooled(embedding[None])[0] if with_sam else None, seen)
+            return mixed
+
+        return mix
+
+    return tokens
