@@ -31,7 +31,7 @@ from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS, FRAME_PX, Parts, PromptRules, Prompts, find_parts, region_prompts
 from uvsam.prompts.crops import Crop, plan_crops
-from uvsam.raster.access import open_dataset
+from uvsam.raster.access import gdal_environment, open_dataset
 from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
@@ -227,7 +227,11 @@ def refine_scene(
     owner_path = out_path.with_name(f"{out_path.stem}_owner.tif")
     looked_at = 0
 
-    with _scratch(out_path) as folder, Instances(Path(folder) / "masks.bin", grid.cell_xy) as instances:
+    with (
+        gdal_environment(scene.uri),
+        _scratch(out_path) as folder,
+        Instances(Path(folder) / "masks.bin", grid.cell_xy) as instances,
+    ):
         labels_path = Path(folder) / "regions.tif"
         write_regions(regions, scene.geobox, labels_path)
         with (
