@@ -120,6 +120,14 @@ def degrade(target: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
     """A rough mask prompt for a target: (256, 256) float32 log-odds within +-20."""
     if not target.any():
         return torch.full((CELLS, CELLS), -MOST_LOG_ODDS)
+    inside = torch.from_numpy(target)
+    while True:  # a small target is erased or inverted now and then, and such a prompt says nothing
+        prompt = _worsened(target, rng)
+        if (prompt[inside] > 0).any() and (inside.all() or prompt[inside].mean() > prompt[~inside].mean()):
+            return prompt
+
+
+def _worsened(target: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
     signed = ndimage.distance_transform_edt(target) - ndimage.distance_transform_edt(~target)
     signed = torch.from_numpy(signed.clip(-64, 64).astype(np.float32))
     signed = _warp(signed, _field(2, int(rng.integers(4, 40)), rng) * rng.uniform(0, 5))
