@@ -68,3 +68,26 @@ def test_a_generalist_that_is_not_here_is_one_line(
     assert said.count("\n") == 1
     assert run(["predict", image, "--out", str(out), "--sam", "nothing"]) == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("option", [["--fuse", "mean"], ["--window", "300"]])
+def test_a_setting_of_a_generalist_without_one_is_one_line(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    out = tmp_path / "villages.gpkg"
+    assert run(["predict", str(city / "city_2020.tif"), "--out", str(out), "--model", "uvsam-specialist", *option]) != 0
+    said = capsys.readouterr().err
+    assert "--sam" in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_sharpened_scores_in_half_precision_are_refused_before_the_work(
+    city: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = ["--save-scores", str(tmp_path / "scores.tif"), "--score-type", "float16"]
+    arguments = ["predict", str(city / "city_2020.tif"), "--out", str(tmp_path / "villages.gpkg"), *scores]
+    assert run([*arguments, "--sam", str(checkpoint)]) == 1
+    said = capsys.readouterr().err
+    assert "--score-type" in said
+    assert said.count("\n") == 1

@@ -91,6 +91,10 @@ def test_a_model_is_trained_resumed_and_loaded(
     for name, value in loaded.network.state_dict().items():
         assert torch.equal(value, given[name].to(value.dtype)), name
 
+    assert run(["models", "show", str(card_path)]) == 0
+    assert "sharpened by" in capsys.readouterr().out
+    assert run(["models", "verify", str(card_path)]) == 0
+
 
 def test_a_generalist_from_elsewhere_is_named_and_not_copied(training: Path, generalist: Path, tmp_path: Path) -> None:
     change(training, generalist=str(generalist.with_suffix(".safetensors")), steps=1, validation={"share": 0})

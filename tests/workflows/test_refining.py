@@ -255,7 +255,7 @@ def test_villages_of_the_refined_scores_know_what_the_generalist_said(tmp_path: 
     assert np.allclose(villages["area_m2"], [np.pi * radius**2 for radius in (120, 40, 12)], rtol=0.03)
     said = refined.support.means(find_regions(tmp_path / "out.tif", RULES, here.scene.gsd_m))
     assert said["sam_iou_pred"] == pytest.approx([0.8, np.nan, 0.8], nan_ok=True)
-    assert said["sam_stability"][0] == pytest.approx(np.pi * 40**2 / 256**2, rel=0.01)
+    assert said["stability"][0] == pytest.approx(np.pi * 40**2 / 256**2, rel=0.01)
 
 
 def test_ground_without_a_region_is_not_read(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from uvsam.catalog.cards import (
     load_card,
     verified_weights,
 )
-from uvsam.catalog.generalists import GeneralistCard, Source, load_any_card, load_generalist_card
-from uvsam.catalog.uvsam import UvSamCard, load_uvsam_card
+from uvsam.catalog.generalists import GeneralistCard, Source, load_generalist_card
+from uvsam.catalog.uvsam import UvSamCard, load_any_card, load_predict_card, load_uvsam_card
 
 __all__ = [
     "Calibration",
@@ -30,6 +30,7 @@ __all__ = [
     "load_any_card",
     "load_card",
     "load_generalist_card",
+    "load_predict_card",
     "load_uvsam_card",
     "verified_weights",
     "weights_file",

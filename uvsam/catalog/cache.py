@@ -9,9 +9,9 @@ from uvsam.catalog.generalists import (
     CHECKPOINT_SUFFIXES,
     GeneralistCard,
     Source,
-    load_any_card,
     load_generalist_card,
 )
+from uvsam.catalog.uvsam import load_any_card
 from uvsam.errors import CatalogError
 
 

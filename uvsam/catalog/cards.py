@@ -13,8 +13,9 @@ from uvsam.errors import CatalogError
 DEFAULT_MODEL = "uvsam-specialist"
 """Card that is used where the user names none."""
 
-Task = Literal["specialist", "generalist"]
-"""A specialist finds villages; a generalist (Segment Anything) makes exact outlines of what it is shown."""
+Task = Literal["specialist", "generalist", "uvsam"]
+"""A specialist finds villages; a generalist (Segment Anything) makes exact outlines of what it is shown; a UV-SAM model
+is both."""
 
 Architecture = Literal["segformer", "unet", "deeplabv3plus", "fpn", "fcn"]
 

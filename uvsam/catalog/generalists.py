@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from uvsam.catalog.cards import (
-    ModelCard,
     Quality,
     Strict,
     card_path,
@@ -103,19 +102,6 @@ class GeneralistCard(Strict):
         if (self.weights is None) != (self.sha256 is None):
             raise ValueError("sha256 goes with weights; that of a file to fetch stands in source")
         return self
-
-
-def load_any_card(name_or_path: str | Path) -> ModelCard | GeneralistCard:
-    """Read and check a model card, whatever its task.
-
-    Raises:
-        CatalogError: no such model, or the card is malformed (the message names the field).
-    """
-    path = card_path(name_or_path, None)
-    fields = read_fields(path)
-    if task_of(fields) == "generalist":
-        return checked_card(GeneralistCard, fields, path)
-    return checked_card(ModelCard, fields, path)
 
 
 def load_generalist_card(name_or_path: str | Path) -> GeneralistCard:

@@ -5,8 +5,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from uvsam.catalog.cards import ModelCard, Strict, card_path, checked_card, read_fields, task_of
-from uvsam.catalog.generalists import Encoder
+from uvsam.catalog.cards import (
+    DEFAULT_MODEL,
+    ModelCard,
+    Strict,
+    card_path,
+    checked_card,
+    load_card,
+    read_fields,
+    task_of,
+)
+from uvsam.catalog.generalists import Encoder, GeneralistCard
 from uvsam.errors import CatalogError
 
 Fuse = Literal["sam", "mean", "specialist"]
@@ -66,10 +75,31 @@ def load_uvsam_card(name_or_path: str | Path) -> UvSamCard:
     Raises:
         CatalogError: no such model, it is a part of one, or the card is malformed (the message names the field).
     """
+    card = load_any_card(name_or_path)
+    if not isinstance(card, UvSamCard):
+        raise CatalogError(
+            f"'{name_or_path}' is a {card.task}, not a whole UV-SAM model; make one with: uvsam train uvsam"
+        )
+    return card
+
+
+def load_predict_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
+    """Read and check the card of what can find villages: a specialist, or a whole UV-SAM model.
+
+    Raises:
+        CatalogError: no such model, it is a generalist, or the card is malformed (the message names the field).
+    """
+    card = load_any_card(name_or_path)
+    return load_card(name_or_path) if isinstance(card, GeneralistCard) else card
+
+
+def load_any_card(name_or_path: str | Path) -> ModelCard | GeneralistCard:
+    """Read and check a model card, whatever its task.
+
+    Raises:
+        CatalogError: no such model, or the card is malformed (the message names the field).
+    """
     path = card_path(name_or_path, None)
     fields = read_fields(path)
-    if task_of(fields) != "uvsam":
-        raise CatalogError(
-            f"'{name_or_path}' is a {task_of(fields)}, not a whole UV-SAM model; make one with: uvsam train uvsam"
-        )
-    return checked_card(UvSamCard, fields, path)
+    kinds: dict[str, type[ModelCard | GeneralistCard]] = {"generalist": GeneralistCard, "uvsam": UvSamCard}
+    return checked_card(kinds.get(str(task_of(fields)), ModelCard), fields, path)

@@ -48,10 +48,10 @@ def command(
     """Describe IMAGE (a path or url of any GDAL raster), and what predict would need for it."""
     import json
 
-    from uvsam.catalog import load_card
+    from uvsam.catalog import load_predict_card
     from uvsam.workflows.info import describe
 
-    card = load_card(model) if model else load_card()
+    card = load_predict_card(model) if model else load_predict_card()
     info = describe(
         image,
         bands=bands,

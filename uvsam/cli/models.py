@@ -38,7 +38,7 @@ def list_models() -> None:
     """List the models, where their weights are, and their licences."""
     from uvsam.catalog import list_cards, load_any_card
 
-    for name in [*list_cards(), *list_cards("generalist")]:
+    for name in [*list_cards("uvsam"), *list_cards(), *list_cards("generalist")]:
         card = load_any_card(name)
         click.echo(f"{card.name}: {card.summary} ({weights_line(name, card)}; licence: {card.licence})")
 
@@ -115,11 +115,13 @@ def verify(names: tuple[str, ...]) -> None:
 
 def verified(name: str) -> Path:
     """Weights of a model of any task, compared with its card."""
-    from uvsam.catalog import ModelCard, generalist_weights, load_any_card, verified_weights
+    from uvsam.catalog import GeneralistCard, card_path, generalist_weights, load_any_card
+    from uvsam.catalog.cards import verified_beside
 
-    if isinstance(load_any_card(name), ModelCard):
-        return verified_weights(name)
-    return generalist_weights(name, cache_folder())[1]
+    card = load_any_card(name)
+    if isinstance(card, GeneralistCard):
+        return generalist_weights(name, cache_folder())[1]
+    return verified_beside(card_path(name, None), card.weights, card.sha256)
 
 
 def weights_line(name: str, card: "ModelCard | GeneralistCard") -> str:
@@ -135,12 +137,15 @@ def weights_line(name: str, card: "ModelCard | GeneralistCard") -> str:
 
 
 def specialist_pairs(card: "ModelCard") -> list[tuple[str, str]]:
-    """What only a specialist has."""
+    """What a model that finds villages has, and the generalist of a whole UV-SAM model."""
+    part = getattr(card, "generalist", None)
+    sharpened = [] if part is None else [("sharpened by", f"{part.card or part.encoder}, {part.window_m:g} m a side")]
     return [
         ("network", f"{card.network.arch} over {card.network.encoder}"),
         ("resolution", f"{card.gsd_m:g} m per pixel"),
         ("threshold", f"{card.calibration.threshold:g}, seeds {card.calibration.seed_threshold:g}"),
         ("outlines", f"from {card.outline.min_area_m2:g} m², lanes up to {card.outline.close_m:g} m bridged"),
+        *sharpened,
         ("sha256", card.sha256),
     ]
 

@@ -4,11 +4,13 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from uvsam.cli.console import progress_display
+
+Result = TypeVar("Result")
 
 
 def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,9 +40,7 @@ def specialist(config: Path, resume: bool, **given: Any) -> None:
     from uvsam.training.config import SpecialistTraining, load_training
     from uvsam.workflows.train import train_specialist
 
-    training = load_training(SpecialistTraining, config, _chosen(given))
-    with progress_display() as progress:
-        card = train_specialist(training, resume=resume, command=_made_by(), progress=progress)
+    card = _train(train_specialist, load_training(SpecialistTraining, config, _chosen(given)), resume)
     click.echo(f"model: {card}")
     click.echo(f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg")
 
@@ -55,9 +55,7 @@ def generalist(config: Path, resume: bool, **given: Any) -> None:
     from uvsam.training.config import GeneralistTraining, load_training
     from uvsam.workflows.train import train_generalist
 
-    training = load_training(GeneralistTraining, config, _chosen(given))
-    with progress_display() as progress:
-        card = train_generalist(training, resume=resume, command=_made_by(), progress=progress)
+    card = _train(train_generalist, load_training(GeneralistTraining, config, _chosen(given)), resume)
     click.echo(f"model: {card}")
 
 
@@ -72,8 +70,7 @@ def uvsam(config: Path, resume: bool, **given: Any) -> None:
     from uvsam.workflows.train import train_uvsam
 
     training = load_training(UvSamTraining, config, _chosen(given))
-    with progress_display() as progress:
-        trained = train_uvsam(training, resume=resume, command=_made_by(), progress=progress)
+    trained = _train(train_uvsam, training, resume)
     if training.augmentation.views_only:
         click.echo(f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
     click.echo(f"model: {trained.card}")
@@ -83,5 +80,7 @@ def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _made_by() -> str:
-    return shlex.join(["uvsam", *sys.argv[1:]])
+def _train(train: Callable[..., Result], training: Any, resume: bool) -> Result:
+    """Train with the user's command in the card, and with its progress on the terminal."""
+    with progress_display() as progress:
+        return train(training, resume=resume, command=shlex.join(["uvsam", *sys.argv[1:]]), progress=progress)

@@ -16,6 +16,8 @@ from uvsam.errors import SettingsError
 
 FRAME_PX = 1024
 CELLS = 256
+MIN_CELLS = 16
+"""A region needs this many mask cells to be a prompt, whatever its size on the ground."""
 
 Floats = NDArray[np.float32]
 

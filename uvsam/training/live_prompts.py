@@ -10,12 +10,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from uvsam.prompts import CELLS, PromptRules, Prompts, find_parts, region_prompts
+from uvsam.prompts import CELLS, MIN_CELLS, PromptRules, Prompts, find_parts, region_prompts
 from uvsam.prompts.legacy import legacy_prompts
 from uvsam.training.prompting import box_of, degrade, jitter_box
-
-MIN_CELLS = 16
-"""The smallest region that is asked about, in mask cells, whatever its size on the ground."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def villages_from_scores(
             "compactness": compactness(area, perimeter)[order],
             "confidence": regions.mean_score[kept][order],
             "sam_iou_pred": said["sam_iou_pred"][kept][order] if said else math.nan,
-            "stability": said["sam_stability"][kept][order] if said else math.nan,
+            "stability": said["stability"][kept][order] if said else math.nan,
             "on_edge": regions.on_edge[kept][order],
             "acquired": acquired,
             "model": model,

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uvsam.catalog.cards import ModelCard, card_path, load_card, read_fields, task_of
+from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.generalists import GeneralistCard
-from uvsam.catalog.uvsam import UvSamCard, load_uvsam_card
+from uvsam.catalog.uvsam import UvSamCard
+from uvsam.errors import SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
 from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise
@@ -47,37 +48,29 @@ class Refiner:
 class Models:
     """What a run computes with; ``refiner`` is None for the specialist alone."""
 
-    card: ModelCard
     specialist: Specialist
     refiner: Refiner | None
 
 
-def load_predict_card(model: str | Path) -> ModelCard:
-    """The card of a specialist or of a whole UV-SAM model.
-
-    Raises:
-        CatalogError: no such model, or its card is malformed.
-    """
-    path = card_path(model, None)
-    return load_uvsam_card(model) if task_of(read_fields(path)) == "uvsam" else load_card(model)
-
-
-def load_models(settings: PredictSettings, device: str, cache: Path | None = None) -> Models:
+def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: Path | None = None) -> Models:
     """Build the networks of a run and load their verified weights.
 
     Args:
+        card: of ``settings.model``.
         cache: folder of fetched weights; None is the user's cache folder.
 
     Raises:
+        SettingsError: a setting of a generalist is given and there is none.
         CatalogError: no such model, or its weights are not here, or not those that its card describes.
     """
-    card = load_predict_card(settings.model)
     if not isinstance(card, UvSamCard):
+        if not settings.sam and (settings.fuse or settings.window_m):
+            raise SettingsError(f"'{card.name}' has no generalist to fuse or to give a window; name one with --sam")
         specialist = load_specialist(ModelRecipe(settings.model, device))
-        return Models(card, specialist, _published(settings, device, cache) if settings.sam else None)
+        return Models(specialist, _published(settings, device, cache) if settings.sam else None)
     specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
     if settings.sam:
-        return Models(card, specialist, _published(settings, device, cache))
+        return Models(specialist, _published(settings, device, cache))
     withheld = set(card.without)
     own = Refiner(
         generalist, card.name, settings.window_m or card.generalist.window_m, settings.fuse or card.fuse,
@@ -85,7 +78,7 @@ def load_models(settings: PredictSettings, device: str, cache: Path | None = Non
         PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
         _mixed(specialist, mixer, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld),
     )  # fmt: skip
-    return Models(card, specialist, own)
+    return Models(specialist, own)
 
 
 def _published(settings: PredictSettings, device: str, cache: Path | None) -> Refiner:

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 import uvsam
 from uvsam.catalog.cards import ModelCard
+from uvsam.catalog.uvsam import load_predict_card
 from uvsam.errors import LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
@@ -33,7 +34,7 @@ from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.geopackage import check_output, write_villages
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
-from uvsam.workflows.loading import Refiner, load_models, load_predict_card
+from uvsam.workflows.loading import Refiner, load_models
 from uvsam.workflows.preview import write_preview
 from uvsam.workflows.refining import Refined, refine_scene
 from uvsam.workflows.scoring import Scored, score_scene
@@ -102,7 +103,7 @@ def predict(
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
     stretch = estimate_stretch(scene)
-    models = load_models(settings, _device(settings.device), cache)
+    models = load_models(card, settings, _device(settings.device), cache)
     if models.refiner and score_type == "float16":
         raise SettingsError("scores that a generalist refines have eight bits; leave out --score-type float16")
     plan = plan_tiles(

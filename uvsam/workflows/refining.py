@@ -29,7 +29,7 @@ from uvsam.mosaic.instances import (
 )
 from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
 from uvsam.progress import Progress, silent
-from uvsam.prompts import CELLS, FRAME_PX, Parts, PromptRules, Prompts, find_parts, region_prompts
+from uvsam.prompts import CELLS, FRAME_PX, MIN_CELLS, Parts, PromptRules, Prompts, find_parts, region_prompts
 from uvsam.prompts.crops import Crop, plan_crops
 from uvsam.raster.access import gdal_environment, open_dataset
 from uvsam.raster.chips import Chip, SceneReader
@@ -37,9 +37,6 @@ from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
 from uvsam.raster.window import Window
 from uvsam.workflows.ahead import read_ahead
-
-MIN_CELLS = 16
-"""A region needs this many mask cells to be a prompt."""
 
 STRIP_PX = 4_000_000
 
@@ -81,7 +78,7 @@ class Refined:
         prompts: questions it answered; a region in several crops is asked about in each.
         pixels: scene pixels on which it decided.
         model_pixels: pixels its encoder saw.
-        support: its own statements about its masks, ``sam_iou_pred`` and ``sam_stability``.
+        support: its own statements about its masks, ``sam_iou_pred`` and ``stability``.
     """
 
     regions: int
@@ -291,12 +288,12 @@ class _Quality:
 
     def __init__(self, regions: int) -> None:
         self._weight = np.zeros(regions + 1)
-        self._sums = {name: np.zeros(regions + 1) for name in ("sam_iou_pred", "sam_stability")}
+        self._sums = {name: np.zeros(regions + 1) for name in ("sam_iou_pred", "stability")}
 
     def add(self, parts: Parts, decoded: Decoded) -> None:
         self._weight[parts.region_id] += parts.pixels
         self._sums["sam_iou_pred"][parts.region_id] += parts.pixels * decoded.iou_pred
-        self._sums["sam_stability"][parts.region_id] += parts.pixels * decoded.stability
+        self._sums["stability"][parts.region_id] += parts.pixels * decoded.stability
 
     @property
     def refined(self) -> int:
