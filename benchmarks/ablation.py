@@ -1,0 +1,99 @@
+"""What each prompt brings on ground the models never saw (table 3 of the UV-SAM paper, on the folds of quality.py).
+
+    uvsam train specialist configs/train/fold_a.yaml               # and fold_c.yaml
+    uvsam train generalist configs/train/generalist_fold_a.yaml    # and generalist_fold_c.yaml
+    python benchmarks/quality.py
+    python benchmarks/ablation.py --train --steps 200
+
+For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
+`uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
+threshold and the outline that quality.py fitted on the other fold.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from areas import Area, test_areas
+
+from uvsam.cli.console import progress_display
+from uvsam.evaluation.rasters import LabelRaster
+from uvsam.settings import PredictSettings
+from uvsam.training.config import UvSamTraining, load_training
+from uvsam.workflows.evaluate import evaluate
+from uvsam.workflows.predict import predict
+from uvsam.workflows.train import train_uvsam
+
+WITHOUT = {
+    "all four prompts": (),
+    "without box": ("box",),
+    "without mask": ("mask",),
+    "without SAM embedding": ("sam",),
+    "without specialist embedding": ("specialist",),
+}
+TESTS = {"a": ("Mumbai C", "Beijing south"), "c": ("Mumbai A",)}
+MEASURES = ("pixel IoU", "boundary F 2 m", "boundary F 5 m", "object F1 at IoU 0.5", "object F1, paper's rule")
+
+
+def variant(fold: str, left_out: tuple[str, ...], runs: Path, steps: int | None) -> UvSamTraining:
+    name = "-".join([f"uvsam-fold-{fold}", *(f"without-{what}" for what in left_out)])
+    changes: dict[str, Any] = {"name": name, "output": runs / name, "without": left_out}
+    if steps:
+        changes["steps"] = steps
+    return load_training(UvSamTraining, Path(f"configs/train/uvsam_fold_{fold}.yaml"), changes)
+
+
+def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float]:
+    """Predict and evaluate as the command line does."""
+    prediction = predict(area.image, out, settings, overwrite=True)
+    found = evaluate(out, LabelRaster(area.labels, (1,), (255,)))
+    near, far = found.boundaries
+    values = (found.pixels.iou, near.f1, far.f1, found.objects.f1, found.objects_paper.f1)
+    scores = dict(zip(MEASURES, (float(value or 0) for value in values), strict=True))
+    return scores | {"seconds": prediction.seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--folds", nargs="+", choices=list(TESTS), default=list(TESTS))
+    parser.add_argument("--rows", nargs="+", choices=list(WITHOUT), default=list(WITHOUT))
+    parser.add_argument("--train", action="store_true", help="train what is measured; finished steps are not repeated")
+    parser.add_argument("--steps", type=int, help="of each training [default: as in the configuration]")
+    parser.add_argument("--fitted", type=Path, default=Path("benchmarks/results/quality.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.json"))
+    options = parser.parse_args()
+    work = options.runs / "quality"
+    work.mkdir(parents=True, exist_ok=True)
+    areas = {area.name: area for area in test_areas(options.data, options.runs, work, "uvsam-specialist")}
+    fits = json.loads(options.fitted.read_text())["fits"]
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+
+    for fold in options.folds:
+        fit = fits[f"fold-{'c' if fold == 'a' else 'a'}"]
+        common = {name: fit[name] for name in ("threshold", "close_m", "min_hole_m2", "min_area_m2")}
+        common["seed_threshold"] = max(fit["threshold"], fit["seed_threshold"])
+        alone = options.runs / f"fold-{fold}" / f"fold-{fold}.yaml"
+        rows = {"without SAM": (alone, None)}
+        for row in options.rows:
+            config = variant(fold, WITHOUT[row], options.runs, options.steps)
+            if options.train:
+                with progress_display() as progress:
+                    train_uvsam(config, command=f"python {Path(__file__).name}", progress=progress)
+            card = config.output / f"{config.name}.yaml"
+            rows[row] = card, None
+            if not WITHOUT[row]:
+                rows |= {"its specialist alone": (card, "specialist"), "mean of both": (card, "mean")}
+        for name in TESTS[fold]:
+            found = results.setdefault(name, {})
+            for row, (card, fuse) in rows.items():
+                settings = PredictSettings(model=str(card), fuse=fuse, **common)
+                found[row] = measure(areas[name], settings, work / "ablation.gpkg")
+                print(f"{name:14s} {row:30s}", *(f"{found[row][what]:.3f}" for what in MEASURES), flush=True)
+                options.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
