@@ -76,6 +76,17 @@ def test_lines_for_people(tmp_path: Path, card: str) -> None:
     assert found["predict"].startswith("about 0:06 on one core")  # nearly nothing to look at: what is left is start-up
 
 
+def test_a_model_with_a_generalist_takes_longer_where_all_is_village(tmp_path: Path) -> None:
+    card = tmp_path / "whole.yaml"
+    generalist = "generalist: {encoder: tiny, window_m: 200, seconds_per_crop: 3.0}"
+    card.write_text(f"{CARD.replace('name: mine', 'name: whole')}task: uvsam\n{generalist}\n")
+    image = save(tmp_path / "city.tif", np.full((3, 400, 400), 9, dtype=np.uint8))
+    arguments = [image, "--model", str(card)]
+    info = json.loads(CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False).stdout)
+    assert info["outline_seconds"] == pytest.approx(16 * 3.0, rel=2e-3)  # squares that overlap by half: 100 m apart
+    assert "and up to 0:48 more" in CliRunner().invoke(command, arguments, catch_exceptions=False).stdout
+
+
 def test_an_image_that_is_too_coarse_is_described_with_the_reason(tmp_path: Path, card: str) -> None:
     image = save(tmp_path / "city.tif", np.full((3, 64, 64), 9, dtype=np.uint8), gsd=10)
     result = CliRunner().invoke(command, [image, "--model", card], catch_exceptions=False)

@@ -33,12 +33,16 @@ class GeneralistPart(Strict):
         decoder_mlp: hidden width of its decoder's token MLP.
         card: name or path of a generalist's card, or path of a checkpoint.
         window_m: side of the square of ground that it looks at, in metres.
+        seconds_per_crop: measured seconds of one CPU core per square of ground (``benchmarks/cost.py``).
+        temperature: its logits are divided by it, so that scores mean something (``benchmarks/ablation.py``).
     """
 
     encoder: Encoder | None = None
     decoder_mlp: int = Field(default=2048, ge=16)
     card: str | None = None
     window_m: float = Field(gt=0)
+    seconds_per_crop: float | None = None
+    temperature: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> "GeneralistPart":

@@ -9,8 +9,6 @@ from uvsam.cli.console import clock, print_pairs
 if TYPE_CHECKING:
     from uvsam.workflows.info import SceneInfo
 
-SECONDS_PER_MPX = 1.0  # of a card that does not say
-
 
 def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
     """Callback of ``--bands``: three band numbers, as in ``4,3,2``."""
@@ -52,16 +50,7 @@ def command(
     from uvsam.workflows.info import describe
 
     card = load_predict_card(model) if model else load_predict_card()
-    info = describe(
-        image,
-        bands=bands,
-        allow_ungeoreferenced=allow_ungeoreferenced,
-        gsd_m=gsd,
-        model_gsd_m=card.gsd_m,
-        chip_px=card.chip_px,
-        halo_px=card.halo_px,
-        seconds_per_mpx=card.seconds_per_mpx or SECONDS_PER_MPX,
-    )
+    info = describe(image, card, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd)
     if as_json:
         click.echo(json.dumps(info.as_json(), indent=2))
         return
@@ -86,11 +75,18 @@ def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
         ("blocks", f"{info.block_px[0]} x {info.block_px[1]} px, overviews: {_overviews(info.overviews)}"),
         ("tiles", f"{info.tiles} with cores of {info.core_px[0]} x {info.core_px[1]} px"),
         ("model", f"sees {info.model_gsd_m:g} m: {info.scale[0]:.3g} x {info.scale[1]:.3g} px of the image as one"),
-        ("predict", f"about {clock(info.seconds)} on one core, {info.memory_mb / 1024:.1f} GB of memory"),
+        (
+            "predict",
+            f"about {clock(info.seconds)} on one core{_outlining(info)}, {info.memory_mb / 1024:.1f} GB of memory",
+        ),
     ]
     if info.problem:
         lines[-3:] = [("predict", f"not possible: {info.problem}")]
     return lines
+
+
+def _outlining(info: "SceneInfo") -> str:
+    return f" and up to {clock(info.outline_seconds)} more if all is village" if info.outline_seconds else ""
 
 
 def _value(nodata: float | None) -> str:

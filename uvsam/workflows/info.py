@@ -8,6 +8,8 @@ from typing import Any
 
 from pyproj import CRS
 
+from uvsam.catalog.cards import ModelCard
+from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import GeoreferencingError
 from uvsam.raster.access import CACHE_BYTES, open_dataset
 from uvsam.raster.radiometry import Stretch, survey
@@ -16,6 +18,7 @@ from uvsam.tiles import plan_tiles
 
 # user + sys of `time uvsam predict` on an image of 64 x 64 pixels, 5.7 to 6.6 s in four runs: imports and the model
 START_UP_S = 6.0
+SECONDS_PER_MPX = 1.0  # of a card that does not say
 LIBRARIES_MB = 700
 NETWORK_BYTES_PER_PX = 800
 
@@ -38,6 +41,7 @@ class SceneInfo:
         scale: (x, y) image pixels per model pixel.
         tiles: number of tiles for ``predict``, 0 where it would refuse.
         seconds: estimate for ``predict`` on one core, start-up included; 0 where it would refuse.
+        outline_seconds: how much longer the model's generalist takes if all ground is village; 0 without one.
         memory_mb: estimate of the peak for ``predict``.
         problem: why ``predict`` would refuse this image, None where it would not.
     """
@@ -64,6 +68,7 @@ class SceneInfo:
     tiles: int
     core_px: tuple[int, int]
     seconds: float
+    outline_seconds: float
     memory_mb: int
     problem: str | None
 
@@ -79,21 +84,18 @@ class SceneInfo:
 
 def describe(
     uri: str | Path,
+    card: ModelCard,
     *,
     bands: tuple[int, int, int] | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
-    model_gsd_m: float,
-    chip_px: int,
-    halo_px: int,
-    seconds_per_mpx: float,
     batch: int = 2,
 ) -> SceneInfo:
     """Read the header and a sample of the pixels of an image, and estimate the cost of ``predict``.
 
     Args:
+        card: of the model.
         bands, allow_ungeoreferenced, gsd_m: as in ``open_scene``.
-        model_gsd_m, chip_px, halo_px, seconds_per_mpx: from the model's card.
         batch: chips that the network sees at once.
 
     Raises:
@@ -101,19 +103,20 @@ def describe(
     """
     scene = open_scene(uri, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
     looked = survey(scene)
-    scale = model_scale(scene, model_gsd_m)
+    scale = model_scale(scene, card.gsd_m)
     plan, problem = None, None
     try:
-        check_resolution(scene, model_gsd_m)
-        plan = plan_tiles(scene.shape, scale, chip_px=chip_px, halo_px=halo_px)
+        check_resolution(scene, card.gsd_m)
+        plan = plan_tiles(scene.shape, scale, chip_px=card.chip_px, halo_px=card.halo_px)
     except GeoreferencingError as error:
         problem = str(error)
     tiles, core_px, network_px = (0, (0, 0), 0) if plan is None else (len(plan), plan.core_px, math.prod(plan.chip_px))
-    network_s = tiles * network_px * 1e-6 * seconds_per_mpx * looked.valid_share
+    network_s = tiles * network_px * 1e-6 * (card.seconds_per_mpx or SECONDS_PER_MPX) * looked.valid_share
     with open_dataset(scene.uri) as dataset:
         driver, count, overviews = dataset.driver, dataset.count, tuple(dataset.overviews(scene.bands[0]))
         block_height, block_width = dataset.block_shapes[scene.bands[0] - 1]
     height, width = scene.shape
+    area_m2 = width * height * scene.gsd_m[0] * scene.gsd_m[1]
     box = scene.geobox.extent.boundingbox
     pixel_x, pixel_y = scene.geobox.resolution.x, scene.geobox.resolution.y
     return SceneInfo(
@@ -124,7 +127,7 @@ def describe(
         bounds=(box.left, box.bottom, box.right, box.top),
         pixel=(abs(pixel_x), abs(pixel_y)),
         gsd_m=scene.gsd_m,
-        area_m2=width * height * scene.gsd_m[0] * scene.gsd_m[1],
+        area_m2=area_m2,
         band_count=count,
         bands=scene.bands,
         dtype=scene.dtype,
@@ -134,14 +137,22 @@ def describe(
         acquired=scene.acquired,
         block_px=(block_width, block_height),
         overviews=overviews,
-        model_gsd_m=model_gsd_m,
+        model_gsd_m=card.gsd_m,
         scale=scale,
         tiles=tiles,
         core_px=(core_px[1], core_px[0]),
         seconds=START_UP_S + network_s if tiles else 0.0,
+        outline_seconds=_outline_seconds(card, area_m2 * looked.valid_share) if tiles else 0.0,
         memory_mb=LIBRARIES_MB + (CACHE_BYTES + batch * network_px * NETWORK_BYTES_PER_PX) // 2**20,
         problem=problem,
     )
+
+
+def _outline_seconds(card: ModelCard, ground_m2: float) -> float:
+    if not isinstance(card, UvSamCard):
+        return 0.0
+    crops = ground_m2 / (card.generalist.window_m / 2) ** 2  # a large village is seen in crops that overlap by half
+    return crops * (card.generalist.seconds_per_crop or 0.0)
 
 
 def _crs_label(crs: CRS) -> str:

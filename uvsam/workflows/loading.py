@@ -33,6 +33,7 @@ class Refiner:
         fuse: how its score and the specialist's become one (``mosaic.instances.FUSE``).
         min_prompt_m2: smaller regions keep the specialist's outline.
         tokens: from a crop to what changes the prompts' tokens; None: nothing does.
+        temperature: its logits are divided by it.
     """
 
     generalist: Generalist
@@ -42,6 +43,7 @@ class Refiner:
     min_prompt_m2: float
     rules: PromptRules
     tokens: Callable[[Chip], Any] | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
         card.min_prompt_m2,
         PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
         _mixed(specialist, mixer, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld),
+        card.generalist.temperature,
     )  # fmt: skip
     return Models(specialist, own)
 

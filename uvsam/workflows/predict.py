@@ -122,8 +122,8 @@ def predict(
             rough, scores = scores, folder / "refined.tif"
             refined = refine_scene(
                 scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
-                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, tokens=refiner.tokens,
-                progress=progress,
+                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, temperature=refiner.temperature,
+                tokens=refiner.tokens, progress=progress,
             )  # fmt: skip
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
@@ -258,6 +258,7 @@ def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
         "window_m": refiner.window_m,
         "fuse": refiner.fuse,
         "min_prompt_m2": refiner.min_prompt_m2,
+        "sam_temperature": refiner.temperature,
         "prompts": asdict(refiner.rules),
         "refined": {name: getattr(refined, name) for name in ("regions", "refined", "crops", "pixels", "model_pixels")},
     }
