@@ -7,7 +7,8 @@
 
 For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
 `uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
-threshold and the outline that quality.py fitted on the other fold.
+threshold and the outline that quality.py fitted on the other fold. A temperature for the generalist is fitted on
+the pixels it decided on, and judged on those of the other fold.
 """
 
 import argparse
@@ -15,7 +16,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import rasterio
 from areas import Area, test_areas
+from numpy.typing import NDArray
+from quality import LOG_ODDS, reliability
+from scipy.optimize import minimize_scalar
+from scipy.special import logit
 
 from uvsam.cli.console import progress_display
 from uvsam.evaluation.rasters import LabelRaster
@@ -54,6 +61,39 @@ def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float
     return scores | {"seconds": prediction.seconds}
 
 
+def decided(area: Area, settings: PredictSettings, work: Path) -> NDArray[np.float64]:
+    """(2, 255): judged pixels by label and score level, where the generalist changed the score."""
+    levels = []
+    for fuse in ("sam", "specialist"):
+        scores, chosen = work / f"ablation_{fuse}.tif", settings.model_copy(update={"fuse": fuse})
+        predict(area.image, work / "ablation.gpkg", chosen, save_scores=scores, overwrite=True)
+        with rasterio.open(scores) as dataset:
+            levels.append(dataset.read(1))
+    with rasterio.open(area.labels) as dataset:
+        label = dataset.read(1)
+    changed = levels[0] != levels[1]
+    return np.array([np.bincount(levels[0][changed & (label == k)] - 1, minlength=255) for k in (0, 1)], float)
+
+
+def fit_temperature(counts: NDArray[np.float64], outline: float) -> float:
+    """Temperature of least negative log-likelihood, with the outline where it is."""
+
+    def loss(temperature: float) -> float:
+        z = (LOG_ODDS - outline) / temperature + outline
+        return float((counts[1] * np.logaddexp(0, -z) + counts[0] * np.logaddexp(0, z)).sum())
+
+    return float(minimize_scalar(loss, bounds=(0.3, 10), method="bounded").x)
+
+
+def errors_of(counts: NDArray[np.float64], temperature: float, outline: float) -> str:
+    """Expected calibration error before and after, in words."""
+    score = 1 / (1 + np.exp(-((LOG_ODDS - outline) / temperature + outline)))
+    cooled = np.zeros_like(counts)
+    np.add.at(cooled, (slice(None), np.round(score * 254).astype(int)), counts)
+    before, after = reliability(counts, 1.0)[0], reliability(cooled, 1.0)[0]
+    return f"expected calibration error {before:.4f}, {after:.4f} at the other fold's temperature {temperature:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -70,6 +110,7 @@ def main() -> None:
     areas = {area.name: area for area in test_areas(options.data, options.runs, work, "uvsam-specialist")}
     fits = json.loads(options.fitted.read_text())["fits"]
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    counts, outlines = {}, {}
 
     for fold in options.folds:
         fit = fits[f"fold-{'c' if fold == 'a' else 'a'}"]
@@ -93,6 +134,20 @@ def main() -> None:
                 found[row] = measure(areas[name], settings, work / "ablation.gpkg")
                 print(f"{name:14s} {row:30s}", *(f"{found[row][what]:.3f}" for what in MEASURES), flush=True)
                 options.out.write_text(json.dumps(results, indent=1) + "\n")
+        whole = options.runs / f"uvsam-fold-{fold}" / f"uvsam-fold-{fold}.yaml"
+        settings = PredictSettings(model=str(whole), **common)
+        counts[fold] = sum(
+            (found / found.sum() for found in (decided(areas[name], settings, work) for name in TESTS[fold])),
+            start=np.zeros((2, 255)),
+        )
+        outlines[fold] = float(logit(common["threshold"]))
+    temperatures = {fold: fit_temperature(counts[fold], outlines[fold]) for fold in counts}
+    for fold, other in (("a", "c"), ("c", "a")):
+        if {fold, other} <= set(counts):
+            found = temperatures[other], outlines[fold]
+            print(f"fold {fold}: {errors_of(counts[fold], *found)}")
+            results.setdefault("temperature", {})[fold] = temperatures[fold]
+    options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
