@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 from areas import Area, test_areas
 from numpy.typing import NDArray
-from quality import LOG_ODDS, reliability
+from quality import LOG_ODDS, Scaling, reliability
 from scipy.optimize import minimize_scalar
 from scipy.special import logit
 
@@ -90,7 +90,7 @@ def errors_of(counts: NDArray[np.float64], temperature: float, outline: float) -
     score = 1 / (1 + np.exp(-((LOG_ODDS - outline) / temperature + outline)))
     cooled = np.zeros_like(counts)
     np.add.at(cooled, (slice(None), np.round(score * 254).astype(int)), counts)
-    before, after = reliability(counts, 1.0)[0], reliability(cooled, 1.0)[0]
+    before, after = reliability(counts, Scaling())[0], reliability(cooled, Scaling())[0]
     return f"expected calibration error {before:.4f}, {after:.4f} at the other fold's temperature {temperature:.2f}"
 
 
@@ -114,8 +114,10 @@ def main() -> None:
 
     for fold in options.folds:
         fit = fits[f"fold-{'c' if fold == 'a' else 'a'}"]
-        common = {name: fit[name] for name in ("threshold", "close_m", "min_hole_m2", "min_area_m2")}
-        common["seed_threshold"] = max(fit["threshold"], fit["seed_threshold"])
+        scaling = Scaling(fit["temperature"], fit["offset"])  # the cards of the folds are not calibrated
+        common = {name: fit[name] for name in ("close_m", "min_hole_m2", "min_area_m2")}
+        for name in ("threshold", "seed_threshold"):
+            common[name] = scaling.uncalibrated(max(fit["threshold"], fit[name]))
         alone = options.runs / f"fold-{fold}" / f"fold-{fold}.yaml"
         rows = {"without SAM": (alone, None)}
         for row in options.rows:

@@ -76,6 +76,13 @@ def test_eight_views_make_scores_that_turn_with_the_image(specialist: Specialist
     assert (one_view - scores).abs().max() > 1e-4
 
 
+def test_the_offset_shifts_all_log_odds_alike(specialist: Specialist) -> None:
+    pixels, valid = torch.rand(1, 3, 64, 64) * 255, torch.ones(1, 64, 64, dtype=torch.bool)
+    lower = Specialist(card(calibration=Calibration(temperature=2.0, offset=-0.7)), specialist.network)
+    before, after = (torch.logit(model.scores(pixels, valid).double()) for model in (specialist, lower))
+    assert torch.allclose(after, before / 2 - 0.7, atol=1e-4)
+
+
 def test_temperature_flattens_scores_and_keeps_their_order(specialist: Specialist) -> None:
     pixels, valid = torch.rand(1, 3, 64, 64) * 255, torch.ones(1, 64, 64, dtype=torch.bool)
     flat = Specialist(card(calibration=Calibration(temperature=4.0)), specialist.network)

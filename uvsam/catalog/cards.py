@@ -47,12 +47,14 @@ class Calibration(Strict):
     """What turns logits into scores that mean something.
 
     Attributes:
-        temperature: logits are divided by it (Guo et al. 2017).
+        temperature: log-odds are divided by it (Guo et al. 2017) ...
+        offset: ... and this is added (Platt 1999).
         threshold: a pixel with at least this score is village.
         seed_threshold: a region needs one pixel with at least this score.
     """
 
     temperature: float = Field(default=1.0, gt=0)
+    offset: float = 0.0
     threshold: float = Field(default=0.5, gt=0, lt=1)
     seed_threshold: float = Field(default=0.5, gt=0, lt=1)
 

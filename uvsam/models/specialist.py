@@ -144,7 +144,8 @@ class Specialist:
         """
         images = normalise(pixels.to(self.device), valid.to(self.device), self.card)
         log_odds = torch.stack([_restore(self._log_odds(_view(images, k)), k) for k in range(views)]).mean(0)
-        return torch.sigmoid(log_odds / self.card.calibration.temperature).cpu()
+        calibration = self.card.calibration
+        return torch.sigmoid(log_odds / calibration.temperature + calibration.offset).cpu()
 
     def _log_odds(self, images: Tensor) -> Tensor:
         return village_logit(self.network(images.contiguous(memory_format=torch.channels_last)).float())

@@ -89,7 +89,8 @@ class UvSamModule(AveragedModule):
     def _log_odds(self, logits: Tensor) -> Tensor:
         """Calibrated log-odds (N, S, S), 0 where the card's threshold draws the outline."""
         calibration = self.card.calibration
-        return village_logit(logits.float()) / calibration.temperature - float(logit(calibration.threshold))
+        calibrated = village_logit(logits.float()) / calibration.temperature + calibration.offset
+        return calibrated - float(logit(calibration.threshold))
 
     def _prompts(self, logits: Tensor, valid: Tensor, village: Tensor, rng: np.random.Generator) -> LivePrompts:
         """What is asked about a crop, from logits (K, S, S)."""

@@ -241,6 +241,7 @@ def _metadata(
         "model_gsd_m": card.gsd_m,
         "scene_px_per_model_px": list(plan.scale_xy),
         "temperature": card.calibration.temperature,
+        "offset": card.calibration.offset,
         "threshold": rules.threshold,
         "seed_threshold": rules.seed_threshold,
         **outline,
