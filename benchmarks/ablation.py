@@ -7,8 +7,8 @@
 
 For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
 `uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
-threshold and the outline that quality.py fitted on the other fold. A temperature for the generalist is fitted on
-the pixels it decided on, and judged on those of the other fold.
+threshold and the outline that quality.py fitted on the other fold. A temperature for the generalist is fitted on the
+pixels of Mumbai that it decided on, and judged on those of the other fold.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 from areas import Area, test_areas
 from numpy.typing import NDArray
-from quality import LOG_ODDS, Scaling, reliability
+from quality import LOG_ODDS, Scaling, other, reliability
 from scipy.optimize import minimize_scalar
 from scipy.special import logit
 
@@ -51,9 +51,10 @@ def variant(fold: str, left_out: tuple[str, ...], runs: Path, steps: int | None)
     return load_training(UvSamTraining, Path(f"configs/train/uvsam_fold_{fold}.yaml"), changes)
 
 
-def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float]:
-    """Predict and evaluate as the command line does."""
-    prediction = predict(area.image, out, settings, overwrite=True)
+def measure(area: Area, settings: PredictSettings, work: Path) -> dict[str, float]:
+    """Predict and evaluate as the command line does; the scores stay in a file."""
+    out = work / "ablation.gpkg"
+    prediction = predict(area.image, out, settings, save_scores=scores_file(work, settings.fuse), overwrite=True)
     found = evaluate(out, LabelRaster(area.labels, (1,), (255,)))
     near, far = found.boundaries
     values = (found.pixels.iou, near.f1, far.f1, found.objects.f1, found.objects_paper.f1)
@@ -61,13 +62,15 @@ def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float
     return scores | {"seconds": prediction.seconds}
 
 
-def decided(area: Area, settings: PredictSettings, work: Path) -> NDArray[np.float64]:
-    """(2, 255): judged pixels by label and score level, where the generalist changed the score."""
+def scores_file(work: Path, fuse: str | None) -> Path:
+    return work / f"ablation_{fuse}.tif"
+
+
+def decided(area: Area, work: Path) -> NDArray[np.float64]:
+    """(2, 255): judged pixels by label and score level, where the generalist changed the score measured last."""
     levels = []
     for fuse in ("sam", "specialist"):
-        scores, chosen = work / f"ablation_{fuse}.tif", settings.model_copy(update={"fuse": fuse})
-        predict(area.image, work / "ablation.gpkg", chosen, save_scores=scores, overwrite=True)
-        with rasterio.open(scores) as dataset:
+        with rasterio.open(scores_file(work, fuse)) as dataset:
             levels.append(dataset.read(1))
     with rasterio.open(area.labels) as dataset:
         label = dataset.read(1)
@@ -113,7 +116,7 @@ def main() -> None:
     counts, outlines = {}, {}
 
     for fold in options.folds:
-        fit = fits[f"fold-{'c' if fold == 'a' else 'a'}"]
+        fit = fits[other(f"fold-{fold}")]
         scaling = Scaling(fit["temperature"], fit["offset"])  # the cards of the folds are not calibrated
         common = {name: fit[name] for name in ("close_m", "min_hole_m2", "min_area_m2")}
         for name in ("threshold", "seed_threshold"):
@@ -128,27 +131,26 @@ def main() -> None:
             card = config.output / f"{config.name}.yaml"
             rows[row] = card, None
             if not WITHOUT[row]:
-                rows |= {"its specialist alone": (card, "specialist"), "mean of both": (card, "mean")}
+                rows |= {
+                    row: (card, "sam"),
+                    "its specialist alone": (card, "specialist"),
+                    "mean of both": (card, "mean"),
+                }
         for name in TESTS[fold]:
             found = results.setdefault(name, {})
             for row, (card, fuse) in rows.items():
                 settings = PredictSettings(model=str(card), fuse=fuse, **common)
-                found[row] = measure(areas[name], settings, work / "ablation.gpkg")
+                found[row] = measure(areas[name], settings, work)
                 print(f"{name:14s} {row:30s}", *(f"{found[row][what]:.3f}" for what in MEASURES), flush=True)
                 options.out.write_text(json.dumps(results, indent=1) + "\n")
-        whole = options.runs / f"uvsam-fold-{fold}" / f"uvsam-fold-{fold}.yaml"
-        settings = PredictSettings(model=str(whole), **common)
-        counts[fold] = sum(
-            (found / found.sum() for found in (decided(areas[name], settings, work) for name in TESTS[fold])),
-            start=np.zeros((2, 255)),
-        )
+            if "all four prompts" in options.rows and name.startswith("Mumbai"):
+                counts[fold] = decided(areas[name], work)
         outlines[fold] = float(logit(common["threshold"]))
     temperatures = {fold: fit_temperature(counts[fold], outlines[fold]) for fold in counts}
-    for fold, other in (("a", "c"), ("c", "a")):
-        if {fold, other} <= set(counts):
-            found = temperatures[other], outlines[fold]
-            print(f"fold {fold}: {errors_of(counts[fold], *found)}")
-            results.setdefault("temperature", {})[fold] = temperatures[fold]
+    results["temperature"] = temperatures
+    if len(counts) == 2:
+        for fold, elsewhere in (("a", "c"), ("c", "a")):
+            print(f"fold {fold}: {errors_of(counts[fold], temperatures[elsewhere], outlines[fold])}")
     options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/cost.py
 
-One simulated city at 0.6 m, a tenth of it villages. Published generalists have random weights here: what they answer
+One simulated city at 0.6 m. Published generalists have random weights here: what they answer
 means nothing, what it costs does. Seconds are those of the CPU, of all threads together; the peak is that of the whole
 process, from the operating system's account of it. A generalist sees crops around regions only; without that gate it
 would see at least as many as tile the scene.
@@ -54,7 +54,7 @@ def measure(image: Path, options: list[str], out: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--whole", help="card of a UV-SAM model [default: the bundled one, if there is one]")
+    parser.add_argument("--whole", help="also measure this: card of a UV-SAM model")
     parser.add_argument("--work", type=Path, default=Path("runs/cost"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cost.json"))
     options = parser.parse_args()

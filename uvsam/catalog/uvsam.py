@@ -94,7 +94,9 @@ def load_predict_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
         CatalogError: no such model, it is a generalist, or the card is malformed (the message names the field).
     """
     card = load_any_card(name_or_path)
-    return load_card(name_or_path) if isinstance(card, GeneralistCard) else card
+    if isinstance(card, GeneralistCard):
+        return load_card(name_or_path)  # refuses it, and says what to name instead
+    return card
 
 
 def load_any_card(name_or_path: str | Path) -> ModelCard | GeneralistCard:
