@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from predict import MEASURED
 from safetensors.torch import save_file
 
 from uvsam.models.encoders import ENCODERS
@@ -24,15 +25,6 @@ from uvsam.models.sam.network import GeneralistNetwork
 from uvsam.simulate import simulate_city
 from uvsam.vectors.geopackage import read_run
 
-MEASURED = """
-import resource, sys
-from uvsam.cli.main import run
-status = run(sys.argv[1:])
-used = resource.getrusage(resource.RUSAGE_SELF)
-print("cpu_s", used.ru_utime + used.ru_stime)
-print("peak_kb", used.ru_maxrss)
-sys.exit(status)
-"""
 SIZE_M, GSD_M = 3000, 0.6
 
 
@@ -40,7 +32,8 @@ def random_checkpoint(encoder: str, folder: Path) -> Path:
     """A file as the encoder's authors publish it, with random weights."""
     path = folder / f"{encoder}.safetensors"
     if not path.exists():
-        save_file(GeneralistNetwork(ENCODERS[encoder].build()).state_dict(), path)
+        state = GeneralistNetwork(ENCODERS[encoder].build()).state_dict()
+        save_file({name: value.contiguous() for name, value in state.items()}, path)
     return path
 
 

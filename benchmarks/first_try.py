@@ -3,9 +3,9 @@
     python benchmarks/first_try.py fold-a  # trains on Mumbai A and the north of Beijing, tests on C and the south
     python benchmarks/first_try.py fold-c  # trains on Mumbai C, tests on Mumbai A and all of Beijing
 
-Of the package it takes the network and its ImageNet weights; the rest is what one writes in an afternoon: SegFormer's decoder over
-EfficientNet-Lite0, crops of 256 px at 0.9 m, flips and right angles, colour jitter, BCE + Dice, batches of 8, for the
-time of 15 minutes on two cores; scores averaged over the flips.
+Of the package it takes the network and its ImageNet weights; the rest is what one writes in an afternoon: SegFormer's
+decoder over EfficientNet-Lite0, crops of 256 px at 0.9 m, flips and right angles, colour jitter, BCE + Dice, batches of
+8, for the time of 15 minutes on two cores; scores averaged over the flips.
 """
 
 import argparse

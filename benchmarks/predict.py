@@ -19,7 +19,9 @@ MEASURED = """
 import resource, sys
 from uvsam.cli.main import run
 status = run(sys.argv[1:])
-print("peak_kb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print("cpu_s", used.ru_utime + used.ru_stime)
+print("peak_kb", used.ru_maxrss)
 sys.exit(status)
 """
 
