@@ -109,8 +109,8 @@ def test_a_generalist_from_elsewhere_is_named_and_not_copied(training: Path, gen
 def test_it_starts_from_a_specialist_and_keeps_how_that_is_used(training: Path, tmp_path: Path) -> None:
     fields = yaml.safe_load(training.read_text())
     own = {name: fields[name] for name in ("sources", "network", "precision")} | {
-        "name": "s", "output": str(tmp_path / "s"), "crop_px": 64, "steps": 1, "steps_per_epoch": 1, "batch": 2,
-        "validation": {"share": 0},
+        "name": "s", "output": str(tmp_path / "s"), "crop_px": 64, "gsd_m": 0.75, "steps": 1, "steps_per_epoch": 1,
+        "batch": 2, "validation": {"share": 0},
     }  # fmt: skip
     first = tmp_path / "specialist.yaml"
     first.write_text(yaml.safe_dump(own))
@@ -130,6 +130,8 @@ def test_it_starts_from_a_specialist_and_keeps_how_that_is_used(training: Path, 
     result = load_uvsam_card(tmp_path / "run" / "whole.yaml")
     assert result.calibration.temperature == 1.5
     assert result.network.decoder_channels == 16
+    assert result.gsd_m == 0.75  # and the generalist looks at 0.6 m
+    assert result.generalist.window_m == pytest.approx(307.2)
     before = load_file(tmp_path / "s" / "s.safetensors")
     after = load_file(tmp_path / "run" / "whole.safetensors")
     name = "segmentation_head.0.weight"

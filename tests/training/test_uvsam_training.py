@@ -134,3 +134,12 @@ def test_the_generalist_speaks_where_it_was_asked_and_the_specialist_elsewhere()
     assert not joined[100:109, 100:150].any()
     assert joined[110:140, 150:158].all()  # 8 cells beyond the box
     assert not joined[110:140, 158:].any()
+
+
+def test_a_specialist_sees_the_crops_at_its_own_resolution() -> None:
+    trained = module()
+    trained.card = trained.card.model_copy(update={"gsd_m": 4.0})  # half as fine as the crops
+    seen = trained._images(batch(256))
+    assert seen.shape == (2, 3, 128, 128)
+    network = trained.whole(averaged=False)
+    assert trained._classified(network, network.fuse(seen)).shape == (2, 2, 256, 256)

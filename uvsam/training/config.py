@@ -166,6 +166,11 @@ class GeneralistTraining(TrainingRun):
         masks: prompted masks per sample.
         village_share: share of the prompted masks that are villages, where there are any.
         min_mask_cells: smaller masks are not prompted; in cells of the 256 x 256 mask.
+        specialist: name or path of a card. What it finds, right or wrong, is asked about as in prediction, and the
+            answer is what the labels say there; without one, all prompts are roughened labels.
+        specialist_prompts: share of the samples that are asked about in this way.
+        class_weight: weight of the loss of a classifier of all classes on the embedding, which exists in training only:
+            every labelled pixel teaches the encoder, not only those that are asked about.
     """
 
     encoder: Literal["tiny"] = "tiny"
@@ -173,6 +178,9 @@ class GeneralistTraining(TrainingRun):
     masks: int = Field(default=3, ge=1)
     village_share: float = Field(default=0.5, ge=0, le=1)
     min_mask_cells: int = Field(default=200, ge=1)
+    specialist: str | None = None
+    specialist_prompts: float = Field(default=0.7, ge=0, le=1)
+    class_weight: float = Field(default=1.0, ge=0)
 
 
 class UvSamTraining(SpecialistTraining):
@@ -182,8 +190,8 @@ class UvSamTraining(SpecialistTraining):
         gsd_m, crop_px: the crop fills SAM's frame, so ``window_m`` of the card is ``gsd_m * crop_px``; ``crop_px`` is
             what the generalist's encoder sees.
         generalist: name or path of a card, or path of a checkpoint.
-        specialist: name or path of the card to start from. Without one, ``network`` starts from ``encoder_weights`` and
-            sees the colours as the generalist's encoder does.
+        specialist: name or path of the card to start from; it goes on seeing the ground at its own resolution. Without
+            one, ``network`` starts from ``encoder_weights`` and sees resolution and colours as the generalist does.
         mixer: what the tokens of the boxes learn from both embeddings: ``add`` and ``mlp`` of the paper, or ``gated``.
         fuse: how ``predict`` joins the two models' scores.
         sam_weight: weight of the loss of the generalist's masks (the paper's lambda).

@@ -1,41 +1,69 @@
 """The training loop of a generalist that refines prompts: (image, box, coarse mask) to mask."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from uvsam.models.sam.network import GeneralistNetwork, normalised
+from uvsam.models.sam.network import GRID, WIDTH, GeneralistNetwork, normalised
+from uvsam.models.specialist import Specialist
+from uvsam.prompts import CELLS
 from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import GeneralistTraining
-from uvsam.training.prompting import Prompted, class_of_row, prompt_sample
+from uvsam.training.found_prompts import FoundPrompts
+from uvsam.training.losses import LabelLoss
+from uvsam.training.prompting import Prompted, class_of_row, joined, prompt_sample
 from uvsam.training.sampling import Mixture, Request
 from uvsam.training.targets import IGNORE, TargetTable
 
 
 class PromptedMixture(Dataset[dict[str, Tensor]]):
-    """Samples of a mixture with prompted masks instead of label rows; see :class:`Prompted` for their shapes."""
+    """Samples of a mixture with prompted masks; see :class:`Prompted` for their shapes.
 
-    def __init__(self, mixture: Mixture, table: TargetTable, config: GeneralistTraining) -> None:
+    Args:
+        specialist: whose findings are prompts for a share of the samples; None: all prompts are roughened labels.
+    """
+
+    def __init__(
+        self, mixture: Mixture, table: TargetTable, config: GeneralistTraining, specialist: Specialist | None = None
+    ) -> None:
         self.mixture, self.config = mixture, config
-        self.classes = class_of_row(table)
+        self.classes, self.village = class_of_row(table), torch.from_numpy(table.village)
+        self.found = None if specialist is None else FoundPrompts(specialist, config.gsd_m, config.min_mask_cells)
 
     def __getitem__(self, request: Request) -> dict[str, Tensor]:
         sample = self.mixture[request]
-        rows = sample["rows"].numpy()
         seed = [self.config.seed, *map(int, np.abs(np.array([request.query[0].start, request.query[1].start])))]
-        prompted = prompt_sample(
-            self.classes[rows], rows != IGNORE, self.config.masks,
-            village=len(self.config.classes) - 1, village_share=self.config.village_share,
-            min_cells=self.config.min_mask_cells,
-            rng=np.random.default_rng(seed if request.seed is None else request.seed),
-        )  # fmt: skip
+        rng = np.random.default_rng(seed if request.seed is None else request.seed)
+        prompted = self._prompted(sample, rng)
         prompts = {field.name: getattr(prompted, field.name) for field in fields(Prompted)}
-        return {"image": sample["image"], "valid": sample["valid"], **prompts}
+        return {**sample, **prompts}
+
+    def _prompted(self, sample: dict[str, Tensor], rng: np.random.Generator) -> Prompted:
+        """As many prompts as a sample has: what the specialist finds, then labels."""
+        config, found = self.config, None
+        if self.found is not None and rng.random() < config.specialist_prompts:
+            village = self.village[sample["rows"].long()]
+            found = self.found(sample["image"], sample["valid"], village, config.masks, rng)
+        rows = sample["rows"].numpy()
+        more = config.masks - (0 if found is None else len(found.box))
+        labelled = prompt_sample(
+            self.classes[rows], rows != IGNORE, more, village=len(config.classes) - 1,
+            village_share=config.village_share, min_cells=config.min_mask_cells, rng=rng,
+        ) if more else None  # fmt: skip
+        return joined([part for part in (found, labelled) if part is not None])
+
+
+class Classes(nn.Sequential):
+    """Embeddings (N, 256, 64, 64) to class logits (N, K, 256, 256). It teaches the encoder and is not kept."""
+
+    def __init__(self, classes: int) -> None:
+        per_cell = CELLS // GRID
+        super().__init__(nn.Conv2d(WIDTH, classes * per_cell**2, 1), nn.PixelShuffle(per_cell))
 
 
 class GeneralistModule(AveragedModule):
@@ -43,34 +71,47 @@ class GeneralistModule(AveragedModule):
 
     Args:
         mean, std: of the encoder's normalisation, in 0..255.
+        table: what label rows mean.
     """
 
-    network: GeneralistNetwork
+    network: nn.ModuleDict
 
     def __init__(
-        self, network: GeneralistNetwork, mean: tuple[float, ...], std: tuple[float, ...], config: GeneralistTraining
+        self,
+        network: GeneralistNetwork,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        table: TargetTable,
+        config: GeneralistTraining,
     ) -> None:
-        super().__init__(network, config)
+        super().__init__(nn.ModuleDict({"generalist": network, "classes": Classes(len(config.classes))}), config)
         self.mean, self.std = mean, std
+        self.class_loss, self.class_weight = LabelLoss(table, dice_weight=0.5), config.class_weight
         self.counts = torch.zeros(2, 2, dtype=torch.float64)
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        logits, iou_pred = self._prompted(self.network, batch)
+        embeddings = self._embeddings(self.network, batch)
+        logits, iou_pred = prompted_logits(cast(GeneralistNetwork, self.network["generalist"]), embeddings, batch)
+        classes = self.network["classes"](embeddings)
         with torch.autocast(self.device.type, enabled=False):
             terms = mask_loss(logits.float(), iou_pred.float(), batch["target"].flatten(0, 1), _weight(batch))
+            rows = F.interpolate(batch["rows"][:, None].float(), (CELLS, CELLS), mode="nearest-exact")[:, 0]
+            terms["loss_classes"] = self.class_weight * self.class_loss(classes.float(), rows)
         self.log_dict({name: value.detach() for name, value in terms.items()}, prog_bar=True)
         return sum(terms.values(), torch.zeros((), device=self.device))
 
-    def _prompted(self, network: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _embeddings(self, network: Any, batch: dict[str, Tensor]) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
             images = normalised(batch["image"], batch["valid"], self.mean, self.std)
-        return prompted_logits(network, network.image_encoder(images), batch)
+        embeddings: Tensor = network["generalist"].image_encoder(images)
+        return embeddings
 
     def on_validation_epoch_start(self) -> None:
         self.counts.zero_()
 
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
-        logits, _ = self._prompted(self.average.module, batch)
+        network: Any = self.average.module
+        logits, _ = prompted_logits(network["generalist"], self._embeddings(network, batch), batch)
         target, known = batch["target"].flatten(0, 1), _weight(batch) > 0
         for row, mask in enumerate((batch["mask"].flatten(0, 1)[:, 0], logits)):
             found = (mask > 0) & known

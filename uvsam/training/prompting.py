@@ -5,7 +5,8 @@ worse than the truth: edges that wander, ends that are missing, blobs too many, 
 log-odds. Everything lives on the mask grid of Segment Anything, 256 x 256 cells over the crop.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -38,6 +39,11 @@ class Prompted:
     mask: Tensor
     has_box: Tensor
     has_mask: Tensor
+
+
+def joined(parts: Sequence[Prompted]) -> Prompted:
+    """The targets of all parts, one after the other."""
+    return Prompted(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Prompted)))
 
 
 def class_of_row(table: TargetTable) -> NDArray[np.int64]:

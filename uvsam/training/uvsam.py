@@ -33,7 +33,7 @@ class UvSamModule(AveragedModule):
     Args:
         specialist, mixer: what is trained.
         generalist: what they are trained through; no submodule, so checkpoints and the average are made without it.
-        card: gives the specialist's normalisation and calibration.
+        card: gives the specialist's ground resolution, normalisation and calibration.
         table: what label rows mean.
         config: the run.
         cache: of the generalist's embeddings.
@@ -69,9 +69,9 @@ class UvSamModule(AveragedModule):
         network, config = self.whole(averaged=False), self.run
         rng = np.random.default_rng([config.seed, self.global_step])
         fused = network.fuse(self._images(batch))
-        logits = network.classify(fused, config.dropout)
+        logits = self._classified(network, fused, config.dropout)
         # the paper's experiments evaluate the classifier twice, each time with other channels left out
-        asking = network.classify(fused, config.dropout) if config.legacy else logits
+        asking = self._classified(network, fused, config.dropout) if config.legacy else logits
         village = self.loss.village[batch["rows"].long()]
         asked = [self._prompts(asking[i], batch["valid"][i], village[i], rng) for i in range(len(fused))]
         outlines = self._outlines(network, batch, fused, asked)
@@ -82,9 +82,21 @@ class UvSamModule(AveragedModule):
         return loss + config.sam_weight * masks
 
     def _images(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the specialist sees: the crops at its own ground resolution."""
         with torch.autocast(self.device.type, enabled=False):
             images = normalise(batch["image"], batch["valid"], self.card)
+            side = 32 * round(self.run.crop_px * self.run.gsd_m / self.card.gsd_m / 32)
+            if side != self.run.crop_px:
+                images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
         return images.contiguous(memory_format=torch.channels_last)
+
+    def _classified(self, network: UvSamNetwork, fused: Tensor, dropout: float = 0.0) -> Tensor:
+        """Logits (N, K, S, S) on the pixels of the crops."""
+        size = (self.run.crop_px, self.run.crop_px)
+        logits = network.classify(fused, dropout)
+        if logits.shape[2:] == size:
+            return logits
+        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
     def _log_odds(self, logits: Tensor) -> Tensor:
         """Calibrated log-odds (N, S, S), 0 where the card's threshold draws the outline."""
@@ -159,7 +171,7 @@ class UvSamModule(AveragedModule):
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
         network = self.whole(averaged=True)
         fused = network.fuse(self._images(batch))
-        logits = network.classify(fused)
+        logits = self._classified(network, fused)
         rng = np.random.default_rng([self.run.seed, index])
         asked = [
             paper_prompts(own, min_px=self.min_px) if self.run.legacy else self._own_prompts(own, valid, rng)

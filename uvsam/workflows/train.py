@@ -67,18 +67,22 @@ def train_generalist(
     """Train a generalist as a refiner of rough masks, and write its card with its weights beside it.
 
     Arguments, result and errors are those of :func:`train_specialist`.
+
+    Raises:
+        CatalogError: the specialist whose findings shall be prompts is not here.
     """
     start(config)
+    specialist = None if config.specialist is None else load_specialist(ModelRecipe(config.specialist))
     spec = ENCODERS[config.encoder]
     network = GeneralistNetwork(spec.build(), config.decoder_mlp)
     if config.encoder_weights != "random":
         initialise_encoder(network.image_encoder.get_submodule("trunk"), config.encoder_weights)
-    module = GeneralistModule(network, spec.mean, spec.std, config)
+    table = target_table(config.sources, config.classes)
+    module = GeneralistModule(network, spec.mean, spec.std, table, config)
 
     progress("opening sources", 0, 0)
-    table = target_table(config.sources, config.classes)
     sources = open_sources(config, table)
-    data = PromptedMixture(Mixture(sources, config), table, config)
+    data = PromptedMixture(Mixture(sources, config), table, config, specialist)
     measured = fit(module, data, sources, config, resume=resume, progress=progress)
     card = GeneralistCard(
         name=config.name, task="generalist", summary=config.summary, encoder=config.encoder,
@@ -89,7 +93,8 @@ def train_generalist(
     names = (
         ("val_prompt_iou", "the prompts themselves on rough prompts"), ("val_iou", "the masks on rough prompts"),
     )  # fmt: skip
-    return _export(module.average.module, card, config.output, _held_out_quality(measured, names, config, command))
+    trained = module.average.module.get_submodule("generalist")
+    return _export(trained, card, config.output, _held_out_quality(measured, names, config, command))
 
 
 class TrainedUvSam(NamedTuple):
@@ -163,7 +168,9 @@ def _initial_specialist(config: UvSamTraining, spec: EncoderSpec) -> tuple[nn.Mo
     initial = load_specialist(ModelRecipe(config.specialist))
     if initial.card.classes != config.classes:
         raise SettingsError(f"classes must be those of '{config.specialist}': {', '.join(initial.card.classes)}")
-    kept = ("network", "bands", "mean", "std", "seconds_per_mpx", "calibration", "outline")
+    kept = (
+        "network", "bands", "mean", "std", "gsd_m", "chip_px", "halo_px", "seconds_per_mpx", "calibration", "outline",
+    )  # fmt: skip
     return initial.network, {name: getattr(initial.card, name) for name in kept}
 
 

@@ -1,0 +1,76 @@
+"""Prompts as prediction makes them, for training a generalist: what a specialist finds in a sample, right and wrong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import logit
+from torch import Tensor
+from torch.nn import functional as F
+
+from uvsam.models.specialist import Specialist
+from uvsam.mosaic.scores import LEVELS
+from uvsam.prompts import CELLS, FRAME_PX, PromptRules
+from uvsam.training.live_prompts import LivePrompts, specialist_prompts
+from uvsam.training.prompting import Prompted
+from uvsam.training.uvsam_losses import box_targets
+
+RULES = PromptRules()
+LEAST_SCORE = 0.25 / LEVELS
+"""Scores of prediction come from bytes, which reach no further."""
+
+
+@dataclass(frozen=True)
+class FoundPrompts:
+    """Asks about the regions that a specialist finds. The answer is the village around them.
+
+    Args:
+        specialist: sees the samples at its own ground resolution.
+        gsd_m: of the samples.
+        min_cells: the smallest region, in mask cells.
+        shift: the outline of the regions is drawn by log-odds up to this far from the card's threshold.
+    """
+
+    specialist: Specialist
+    gsd_m: float
+    min_cells: int
+    shift: float = 0.5
+
+    def __call__(
+        self, image: Tensor, valid: Tensor, village: Tensor, most: int, rng: np.random.Generator
+    ) -> Prompted | None:
+        """Prompts about a sample; None where nothing is found.
+
+        Args:
+            image: (3, S, S) in 0..255; S is a multiple of 256.
+            valid: (S, S) bool.
+            village: (S, S), 1 where labels say village, 0 where they do not, NaN where they say nothing.
+            most: of more regions, so many are chosen by chance.
+        """
+        log_odds = self._log_odds(image, valid) + rng.uniform(-self.shift, self.shift)
+        found = specialist_prompts(
+            log_odds, valid, RULES, min_px=self.min_cells * (len(valid) / CELLS) ** 2, most=most, rng=rng
+        )
+        return _answered(found, log_odds, village) if len(found) else None
+
+    def _log_odds(self, image: Tensor, valid: Tensor) -> Tensor:
+        """(S, S), 0 where the card's threshold is."""
+        card = self.specialist.card
+        side = 32 * max(1, round(len(valid) * self.gsd_m / card.gsd_m / 32))
+        pixels = F.interpolate(image[None], (side, side), mode="bilinear", antialias=True, align_corners=False)
+        seen = F.interpolate(valid[None, None].float(), (side, side), mode="nearest")[:, 0] > 0
+        score = self.specialist.scores(pixels, seen).clamp(LEAST_SCORE, 1 - LEAST_SCORE)
+        score = F.interpolate(score[None], valid.shape, mode="bilinear", align_corners=False)[0, 0]
+        return torch.logit(score) - float(logit(card.calibration.threshold))
+
+
+def _answered(found: LivePrompts, log_odds: Tensor, village: Tensor) -> Prompted:
+    """The village near each region that is in no other region; nothing is asked for beyond the box and its margin."""
+    step = len(village) // CELLS
+    grid, score = village[step // 2 :: step, step // 2 :: step], F.avg_pool2d(log_odds[None], step)[0]
+    margin = RULES.margin_cells * FRAME_PX / CELLS
+    near = box_targets(torch.ones_like(grid), found.boxes + found.boxes.new_tensor([-margin, -margin, margin, margin]))
+    others = (score > 0) & (found.masks[:, 0] <= -RULES.limit)
+    always = torch.ones(len(found), dtype=torch.bool)
+    weight = near & ~torch.isnan(grid) & ~others
+    return Prompted((grid == 1) & near & ~others, weight.float(), found.boxes, found.masks, always, always)
