@@ -1,5 +1,6 @@
 """Training a whole UV-SAM model through the command line: start, go on, load."""
 
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -15,7 +16,7 @@ from uvsam.errors import CatalogError
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.sam.network import GeneralistNetwork
 from uvsam.models.specialist import ModelRecipe
-from uvsam.models.uvsam import load_uvsam
+from uvsam.models.uvsam import load_uvsam, load_uvsam_specialist
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +98,19 @@ def test_a_model_is_trained_resumed_and_loaded(
 
 
 def test_a_generalist_from_elsewhere_is_named_and_not_copied(training: Path, generalist: Path, tmp_path: Path) -> None:
-    change(training, generalist=str(generalist.with_suffix(".safetensors")), steps=1, validation={"share": 0})
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    shutil.copy(generalist.with_suffix(".safetensors"), elsewhere)
+    change(training, generalist=str(elsewhere), steps=1, validation={"share": 0})
     assert run(["train", "uvsam", str(training)]) == 0
     card = load_uvsam_card(tmp_path / "run" / "whole.yaml")
     assert card.generalist.encoder is None
     assert {name.split(".")[0] for name in load_file(tmp_path / "run" / card.weights)} == {"specialist", "mixer"}
     _, _, loaded = load_uvsam(ModelRecipe(tmp_path / "run" / "whole.yaml"))
     assert loaded.input_px == 512
+    elsewhere.unlink()
+    with pytest.raises(CatalogError, match="elsewhere"):
+        load_uvsam(ModelRecipe(tmp_path / "run" / "whole.yaml"))
+    assert load_uvsam_specialist(ModelRecipe(tmp_path / "run" / "whole.yaml")).card.name == "whole"  # for --sam OTHER
 
 
 def test_it_starts_from_a_specialist_and_keeps_how_that_is_used(training: Path, tmp_path: Path) -> None:

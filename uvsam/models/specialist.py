@@ -106,6 +106,15 @@ def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
     return ((pixels - mean) / std) * valid[:, None]
 
 
+def to_own_resolution(images: Tensor, ground_m: float, card: ModelCard) -> Tensor:
+    """Bring crops (N, C, S, S) that show ``ground_m`` metres a side to the card's ground resolution, about: their side
+    becomes a multiple of 32."""
+    side = 32 * max(1, round(ground_m / card.gsd_m / 32))
+    if side == images.shape[-1]:
+        return images
+    return nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
 def village_logit(logits: Tensor) -> Tensor:
     """Log-odds of the village class, the last one, against all others: (N, K, H, W) to (N, H, W)."""
     return logits[:, -1] - torch.logsumexp(logits[:, :-1], dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uvsam.catalog.cards import card_path, verified_beside
-from uvsam.catalog.uvsam import Withheld, load_uvsam_card
+from uvsam.catalog.uvsam import UvSamCard, Withheld, load_uvsam_card
 from uvsam.errors import CatalogError
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.mixer import MIXERS, Mixer, pooled
@@ -112,13 +112,10 @@ def load_uvsam(recipe: ModelRecipe, cache: Path | None = None) -> tuple[Speciali
     Raises:
         CatalogError: no such model, or its weights are not here, or not those that its card describes.
     """
-    card = load_uvsam_card(recipe.model)
-    path = verified_beside(card_path(recipe.model, None), card.weights, card.sha256)
-    state = read_checkpoint(path)
-    specialist = build_network(card.network, len(card.classes))
-    mixer = build_mixer(card.mixer, specialist)
+    card, state = _read(recipe)
+    specialist = _specialist(card, state, recipe.device)
+    mixer = build_mixer(card.mixer, specialist.network)
     try:
-        load_strictly(specialist, _part(state, "specialist"))
         load_strictly(mixer, _part(state, "mixer"))
         if card.generalist.encoder is None:
             generalist = load_generalist(GeneralistRecipe(str(card.generalist.card), recipe.device, cache))
@@ -129,7 +126,31 @@ def load_uvsam(recipe: ModelRecipe, cache: Path | None = None) -> tuple[Speciali
             generalist = Generalist(network, spec, recipe.device)
     except CatalogError as error:
         raise CatalogError(f"weights of '{card.name}': {error}") from error
-    return Specialist(card, specialist, recipe.device), mixer.to(recipe.device).eval(), generalist
+    return specialist, mixer.to(recipe.device).eval(), generalist
+
+
+def load_uvsam_specialist(recipe: ModelRecipe) -> Specialist:
+    """The first part of :func:`load_uvsam` alone, which needs no other weights.
+
+    Raises:
+        CatalogError: no such model, or its weights are not those that its card describes.
+    """
+    return _specialist(*_read(recipe), recipe.device)
+
+
+def _read(recipe: ModelRecipe) -> tuple[UvSamCard, dict[str, Tensor]]:
+    card = load_uvsam_card(recipe.model)
+    path = verified_beside(card_path(recipe.model, None), card.weights, card.sha256)
+    return card, read_checkpoint(path)
+
+
+def _specialist(card: UvSamCard, state: dict[str, Tensor], device: str) -> Specialist:
+    network = build_network(card.network, len(card.classes))
+    try:
+        load_strictly(network, _part(state, "specialist"))
+    except CatalogError as error:
+        raise CatalogError(f"weights of '{card.name}': {error}") from error
+    return Specialist(card, network, device)
 
 
 def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

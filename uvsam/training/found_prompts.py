@@ -8,7 +8,7 @@ from scipy.special import logit
 from torch import Tensor
 from torch.nn import functional as F
 
-from uvsam.models.specialist import Specialist
+from uvsam.models.specialist import Specialist, to_own_resolution
 from uvsam.mosaic.scores import LEVELS
 from uvsam.prompts import CELLS, FRAME_PX, PromptRules
 from uvsam.training.live_prompts import LivePrompts, specialist_prompts
@@ -56,9 +56,8 @@ class FoundPrompts:
     def _log_odds(self, image: Tensor, valid: Tensor) -> Tensor:
         """(S, S), 0 where the card's threshold is."""
         card = self.specialist.card
-        side = 32 * max(1, round(len(valid) * self.gsd_m / card.gsd_m / 32))
-        pixels = F.interpolate(image[None], (side, side), mode="bilinear", antialias=True, align_corners=False)
-        seen = F.interpolate(valid[None, None].float(), (side, side), mode="nearest")[:, 0] > 0
+        pixels = to_own_resolution(image[None], len(valid) * self.gsd_m, card)
+        seen = F.interpolate(valid[None, None].float(), pixels.shape[2:], mode="nearest")[:, 0] > 0
         score = self.specialist.scores(pixels, seen).clamp(LEAST_SCORE, 1 - LEAST_SCORE)
         score = F.interpolate(score[None], valid.shape, mode="bilinear", align_corners=False)[0, 0]
         return torch.logit(score) - float(logit(card.calibration.threshold))

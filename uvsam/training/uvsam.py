@@ -13,7 +13,7 @@ from uvsam.catalog.uvsam import UvSamCard
 from uvsam.models.mixer import Mixer
 from uvsam.models.sam.generalist import Generalist
 from uvsam.models.sam.network import normalised
-from uvsam.models.specialist import normalise, village_logit
+from uvsam.models.specialist import normalise, to_own_resolution, village_logit
 from uvsam.models.uvsam import UvSamNetwork
 from uvsam.prompts import CELLS, FRAME_PX, PromptRules
 from uvsam.training.averaged import AveragedModule
@@ -85,9 +85,7 @@ class UvSamModule(AveragedModule):
         """What the specialist sees: the crops at its own ground resolution."""
         with torch.autocast(self.device.type, enabled=False):
             images = normalise(batch["image"], batch["valid"], self.card)
-            side = 32 * round(self.run.crop_px * self.run.gsd_m / self.card.gsd_m / 32)
-            if side != self.run.crop_px:
-                images = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+            images = to_own_resolution(images, self.run.crop_px * self.run.gsd_m, self.card)
         return images.contiguous(memory_format=torch.channels_last)
 
     def _classified(self, network: UvSamNetwork, fused: Tensor, dropout: float = 0.0) -> Tensor:

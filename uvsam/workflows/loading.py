@@ -14,8 +14,8 @@ from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
-from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise
-from uvsam.models.uvsam import fused_features, load_uvsam
+from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise, to_own_resolution
+from uvsam.models.uvsam import fused_features, load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
@@ -70,16 +70,17 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
             raise SettingsError(f"'{card.name}' has no generalist to fuse or to give a window; name one with --sam")
         specialist = load_specialist(ModelRecipe(settings.model, device))
         return Models(specialist, _published(settings, device, cache) if settings.sam else None)
-    specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
     if settings.sam:
+        specialist = load_uvsam_specialist(ModelRecipe(settings.model, device))
         return Models(specialist, _published(settings, device, cache))
+    specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
     withheld = set(card.without)
+    window_m = settings.window_m or card.generalist.window_m
+    given = {"with_sam": "sam" not in withheld, "with_specialist": "specialist" not in withheld}
     own = Refiner(
-        generalist, card.name, settings.window_m or card.generalist.window_m, settings.fuse or card.fuse,
-        card.min_prompt_m2,
+        generalist, card.name, window_m, settings.fuse or card.fuse, card.min_prompt_m2,
         PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
-        _mixed(specialist, mixer, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld),
-        card.generalist.temperature,
+        _mixed(specialist, mixer, window_m, **given), card.generalist.temperature,
     )  # fmt: skip
     return Models(specialist, own)
 
@@ -94,12 +95,13 @@ def _published(settings: PredictSettings, device: str, cache: Path | None) -> Re
 
 
 def _mixed(
-    specialist: Specialist, mixer: Mixer, *, with_sam: bool, with_specialist: bool
+    specialist: Specialist, mixer: Mixer, window_m: float, *, with_sam: bool, with_specialist: bool
 ) -> Callable[[Chip], Callable[[Tensor, Tensor], Tensor]]:
     @torch.inference_mode()
     def tokens(chip: Chip) -> Callable[[Tensor, Tensor], Tensor]:
         pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
         images = normalise(pixels.to(specialist.device), valid.to(specialist.device), specialist.card)
+        images = to_own_resolution(images, window_m, specialist.card)
         seen = pooled(fused_features(specialist.network, images))[0] if with_specialist else None
 
         def mix(given: Tensor, embedding: Tensor) -> Tensor:
