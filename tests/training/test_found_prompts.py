@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from uvsam.catalog.cards import ModelCard
 from uvsam.models.specialist import Specialist
 from uvsam.training.config import GeneralistTraining
-from uvsam.training.found_prompts import FoundPrompts
+from uvsam.training.found_prompts import FoundPrompts, roughened
 from uvsam.training.generalist import PromptedMixture
 from uvsam.training.prompting import joined
 from uvsam.training.sampling import Request
@@ -55,9 +55,8 @@ def test_the_answer_is_the_labelled_village_around_a_find(
     assert len(asked.box) == 1
     assert asked.has_box.all()
     assert asked.has_mask.all()
-    found = asked.mask[0, 0] > 0
-    assert found[64:196, 78:172].all()  # without the blur of either scale
-    assert not found[:56].any()
+    assert asked.box[0].tolist() == pytest.approx([300, 240, 700, 800], abs=8)
+    assert asked.mask[0, 0, 60:200, 75:175].mean() > asked.mask[0, 0].mean() + 5
     near = asked.weight[0] > 0
     assert near[54:206, 69:181].all()  # 8 cells around it and no further
     assert not near[:50].any()
@@ -71,10 +70,23 @@ def test_each_find_is_asked_about_alone(specialist: Specialist) -> None:
     asked = FoundPrompts(specialist, 0.6, 50, shift=0)(image, EVERYWHERE, village, 9, np.random.default_rng(0))
     assert asked is not None
     assert len(asked.box) == 2
+    inside = [torch.zeros(256, 256, dtype=torch.bool) for _ in range(2)]
+    inside[0][55:145, 35:115] = inside[1][55:145, 133:215] = True
     for one, other in ((0, 1), (1, 0)):
-        others = asked.mask[other, 0] > 3
-        assert not (asked.weight[one].bool() & others).any()
-        assert not (asked.target[one] & others).any()
+        assert (asked.weight[one].bool() & asked.target[one])[inside[one]].all()
+        assert not (asked.weight[one].bool() | asked.target[one])[inside[other]].any()
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(6, 100))
+def test_a_roughened_mask_still_says_where(seed: int, size: int) -> None:
+    mask = torch.full((256, 256), -20.0)
+    mask[40 : 40 + size, 30 : 30 + size] = 20
+    rough = roughened(mask, np.random.default_rng(seed))
+    assert rough.abs().max() <= 20
+    assert (rough > 0)[40 : 40 + size, 30 : 30 + size].any()
+    away = torch.ones_like(mask, dtype=torch.bool)
+    away[: 60 + 2 * size, : 50 + 2 * size] = False
+    assert not (rough[away] > 0).any()
 
 
 def test_unlabelled_ground_and_no_finds(specialist: Specialist) -> None:

@@ -1,9 +1,10 @@
 """Prompts as prediction makes them, for training a generalist: what a specialist finds in a sample, right and wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import ndimage
 from scipy.special import logit
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,7 +52,10 @@ class FoundPrompts:
         found = specialist_prompts(
             log_odds, valid, RULES, min_px=self.min_cells * (len(valid) / CELLS) ** 2, most=most, rng=rng
         )
-        return _answered(found, log_odds, village) if len(found) else None
+        if not len(found):
+            return None
+        asked = _answered(found, log_odds, village)
+        return replace(asked, mask=torch.stack([roughened(mask[0], rng)[None] for mask in asked.mask]))
 
     def _log_odds(self, image: Tensor, valid: Tensor) -> Tensor:
         """(S, S), 0 where the card's threshold is."""
@@ -61,6 +65,18 @@ class FoundPrompts:
         score = self.specialist.scores(pixels, seen).clamp(LEAST_SCORE, 1 - LEAST_SCORE)
         score = F.interpolate(score[None], valid.shape, mode="bilinear", align_corners=False)[0, 0]
         return torch.logit(score) - float(logit(card.calibration.threshold))
+
+
+def roughened(mask: Tensor, rng: np.random.Generator) -> Tensor:
+    """A mask (256, 256) that says where, and no longer exactly where: blurred by up to a tenth of the crop.
+
+    A specialist is right about the ground it was trained on. Who is given its exact outlines there learns to repeat
+    them, and repeats its mistakes elsewhere.
+    """
+    size = float((mask > 0).sum()) ** 0.5
+    sigma = min(float(np.exp(rng.uniform(np.log(1), np.log(24)))), size / 4)
+    blurred = ndimage.gaussian_filter(mask.numpy(), sigma, mode="nearest")
+    return torch.from_numpy(blurred * np.float32(np.exp(rng.uniform(np.log(0.3), 0))))
 
 
 def _answered(found: LivePrompts, log_odds: Tensor, village: Tensor) -> Prompted:
