@@ -122,20 +122,16 @@ def main() -> None:
         for name in ("threshold", "seed_threshold"):
             common[name] = scaling.uncalibrated(max(fit["threshold"], fit[name]))
         alone = options.runs / f"fold-{fold}" / f"fold-{fold}.yaml"
-        rows = {"without SAM": (alone, None)}
+        rows: dict[str, tuple[Path, str | None]] = {"without SAM": (alone, None)}
         for row in options.rows:
             config = variant(fold, WITHOUT[row], options.runs, options.steps)
             if options.train:
                 with progress_display() as progress:
                     train_uvsam(config, command=f"python {Path(__file__).name}", progress=progress)
             card = config.output / f"{config.name}.yaml"
-            rows[row] = card, None
+            rows |= {f"{row}, {fuse}": (card, fuse) for fuse in ("sam", "mean")}
             if not WITHOUT[row]:
-                rows |= {
-                    row: (card, "sam"),
-                    "its specialist alone": (card, "specialist"),
-                    "mean of both": (card, "mean"),
-                }
+                rows["its specialist alone"] = card, "specialist"
         for name in TESTS[fold]:
             found = results.setdefault(name, {})
             for row, (card, fuse) in rows.items():

@@ -90,6 +90,19 @@ def test_regions_in_a_file_are_those_of_the_strips_whatever_its_blocks(tmp_path,
     assert regions.bounds_px.tolist() == [[200, 100, 530, 590], [690, 0, 700, 5]]
 
 
+@pytest.mark.parametrize("rows", [3, 64])
+def test_what_the_specialist_was_sure_of_stays_though_refined_scores_are_less_sure(tmp_path, rows):
+    rough, refined = np.ones((2, 20, 20), np.uint8)
+    rough[2:8, 2:8], rough[12:18, 12:18] = 250, 160
+    refined[2:9, 2:9], refined[12:18, 12:18] = 170, 240  # the second was never sure enough
+    rules = RegionRules(0.5, 0.9)
+    paths = write(tmp_path / "refined.tif", refined), write(tmp_path / "rough.tif", rough)
+    regions = find_regions(paths[0], rules, (1.0, 1.0), seeds_path=paths[1], rows=rows)
+    assert regions.pixels.tolist() == [49]
+    assert regions.mean_score == pytest.approx([169 / 254])
+    assert (drawn(regions, refined.shape) == (refined == 170)).all()
+
+
 def test_gaps_up_to_the_closing_distance_are_bridged_on_the_ground():
     mask = np.zeros((41, 41), bool)
     mask[10:30, 5:10] = mask[10:30, 14:19] = True  # a gap of 4 columns

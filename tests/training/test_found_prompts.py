@@ -54,7 +54,6 @@ def test_the_answer_is_the_labelled_village_around_a_find(
     assert asked is not None
     assert len(asked.box) == 1
     assert asked.has_box.all()
-    assert asked.has_mask.all()
     assert asked.box[0].tolist() == pytest.approx([300, 240, 700, 800], abs=8)
     assert asked.mask[0, 0, 60:200, 75:175].mean() > asked.mask[0, 0].mean() + 5
     near = asked.weight[0] > 0

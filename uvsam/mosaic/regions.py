@@ -27,7 +27,8 @@ class RegionRules:
 
     Attributes:
         threshold: pixels with at least this score are foreground; 0 takes every pixel that was looked at.
-        seed_threshold: a region is kept if one of its pixels reaches this score (hysteresis).
+        seed_threshold: a region is kept if one of its pixels reaches this score (hysteresis). With a generalist
+            these are the scores of the specialist, not the refined ones.
         min_area_m2: smaller regions are dropped; counted after closing.
         close_m: gaps narrower than this (lanes, yards) are bridged: closing with a disc of this diameter.
     """
@@ -56,7 +57,6 @@ class Regions:
         rows: rows per strip the regions were found with.
         pixels: (N,) int64, size in pixels.
         mean_score: (N,) float64, mean score of the region's pixels: the expected share of it that is village.
-        max_score: (N,) float64.
         on_edge: (N,) bool, touches the scene's border or a pixel that was not looked at.
         bounds_px: (N, 4) int64, first row, first column, and one past the last row and column.
     """
@@ -67,7 +67,6 @@ class Regions:
     rows: int
     pixels: NDArray[np.int64]
     mean_score: NDArray[np.float64]
-    max_score: NDArray[np.float64]
     on_edge: NDArray[np.bool_]
     bounds_px: NDArray[np.int64]
     strips: tuple[tuple[NDArray[np.int32], NDArray[np.int32]], ...]  # per strip: labels that survive, their regions
@@ -81,6 +80,7 @@ def find_regions(
     rules: RegionRules,
     gsd_m: tuple[float, float],
     *,
+    seeds_path: Path | str | None = None,
     rows: int | None = None,
     progress: Progress = silent,
 ) -> Regions:
@@ -94,6 +94,7 @@ def find_regions(
     Args:
         scores_path: uint8 score raster (see :mod:`uvsam.mosaic.scores`).
         gsd_m: ground metres per pixel (x, y).
+        seeds_path: score raster on the same grid whose scores are compared with ``seed_threshold``; default: the same.
         rows: rows per strip, for tests.
 
     Raises:
@@ -108,10 +109,13 @@ def find_regions(
 
     parts = _Parts()
     previous = np.zeros(width, np.int32)
-    for strip in read_strips(scores_path, halo_px=halo_px, rows=rows):
+    strips = read_strips(scores_path, halo_px=halo_px, rows=rows)
+    seeds = None if seeds_path is None else read_strips(seeds_path, rows=rows)
+    for strip in strips:
+        seeding = strip if seeds is None else next(seeds)
         labels, count = _label(strip, rules, gsd_m)
         if count:
-            part = _measure(strip, labels, count)
+            part = _measure(strip, labels, count, seeding.values[seeding.core])
             keep = (part.pixels >= min_pixels) & (part.max_level >= seed)
             # A region that goes on in the next strip is judged when it is complete.
             if strip.row > 0:
@@ -190,7 +194,7 @@ class _Part:
     bounds_px: NDArray[np.int64]
 
 
-def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
+def _measure(strip: Strip, labels: NDArray[np.int32], count: int, seeds: NDArray[np.uint8]) -> _Part:
     pixels, level_sum = np.zeros((2, count + 1), np.int64)
     max_level = np.zeros(count + 1, np.uint8)
     on_edge = np.zeros(count + 1, np.bool_)
@@ -205,7 +209,7 @@ def _measure(strip: Strip, labels: NDArray[np.int32], count: int) -> _Part:
         where, levels = block[inside], around[1:-1][inside]
         pixels += np.bincount(where, minlength=count + 1)
         level_sum += np.bincount(where, levels, minlength=count + 1).astype(np.int64)
-        np.maximum.at(max_level, where, levels)
+        np.maximum.at(max_level, where, seeds[start : start + step][inside])
         _extend(bounds_px, block, strip.row + start)
 
         on_edge[block[:, [0, -1]]] = True
@@ -297,7 +301,7 @@ class _Parts:
             ids = region[group[start : start + len(labels)]]
             strips.append((labels[ids > 0], ids[ids > 0]))
             start += len(labels)
-        pixels, level_sum, max_level, on_edge = pixels[order], level_sum[order], max_level[order], on_edge[order]
+        pixels, level_sum, on_edge = pixels[order], level_sum[order], on_edge[order]
         return Regions(
             scores_path=scores_path,
             rules=rules,
@@ -305,7 +309,6 @@ class _Parts:
             rows=rows,
             pixels=pixels,
             mean_score=(level_sum - pixels) / (pixels * LEVELS),
-            max_score=(max_level - 1) / LEVELS,
             on_edge=on_edge.astype(np.bool_),
             bounds_px=bounds_px[order],
             strips=tuple(strips),

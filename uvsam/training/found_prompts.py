@@ -17,6 +17,8 @@ from uvsam.training.prompting import Prompted
 from uvsam.training.uvsam_losses import box_targets
 
 RULES = PromptRules()
+MASKED = 0.4
+"""Share of the finds that are asked about with a mask; the others with their box alone."""
 LEAST_SCORE = 0.25 / LEVELS
 """Scores of prediction come from bytes, which reach no further."""
 
@@ -55,7 +57,8 @@ class FoundPrompts:
         if not len(found):
             return None
         asked = _answered(found, log_odds, village)
-        return replace(asked, mask=torch.stack([roughened(mask[0], rng)[None] for mask in asked.mask]))
+        masks = torch.stack([roughened(mask[0], rng)[None] for mask in asked.mask])
+        return replace(asked, mask=masks, has_mask=torch.from_numpy(rng.random(len(found)) < MASKED))
 
     def _log_odds(self, image: Tensor, valid: Tensor) -> Tensor:
         """(S, S), 0 where the card's threshold is."""

@@ -19,6 +19,9 @@ from uvsam.prompts import CELLS, FRAME_PX, PromptRules
 from uvsam.training.targets import TargetTable
 
 MOST_LOG_ODDS = PromptRules.limit
+KINDS = (0.85, 0.0, 0.15)
+KINDS_OF_VILLAGE = (0.45, 0.4, 0.15)
+"""Shares of prompts with box and mask, the box alone, the mask alone. A box alone asks for the village in it."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,12 @@ def prompt_sample(
     known = _to_cells(labelled.astype(np.int64)) > 0
     present = [c for c in np.unique(grid[grid >= 0]) if (grid == c).sum() >= min_cells]
     others = [c for c in present if c != village]
-    items = []
+    items, kinds = [], []
     for _ in range(count):
         wants_village = village in present and (not others or rng.random() < village_share)
         chosen = village if wants_village else (others[rng.integers(len(others))] if others else None)
         target = None if chosen is None else choose_piece(grid == chosen, min_cells, rng)
+        kinds.append(rng.choice(3, p=KINDS_OF_VILLAGE if wants_village else KINDS))
         if target is None:
             items.append((np.zeros((CELLS, CELLS), bool), np.zeros((CELLS, CELLS), bool)))
         else:
@@ -89,7 +93,7 @@ def prompt_sample(
     targets = torch.from_numpy(np.stack([target for target, _ in items]))
     weight = torch.from_numpy(np.stack([known for _, known in items])).float()
     masks = torch.stack([degrade(target, rng) for target, _ in items])
-    kind = rng.choice(3, size=count, p=[0.7, 0.15, 0.15])  # both prompts, the box alone, the mask alone
+    kind = np.array(kinds)
     boxes = [
         jitter_box(box_of(target if which == 1 else mask.numpy() > 0, fallback=target), rng)
         for (target, _), mask, which in zip(items, masks, kind, strict=True)

@@ -36,6 +36,7 @@ def villages_from_scores(
     acquired: datetime.date | None = None,
     model: str = "",
     support: Support | None = None,
+    seeds_path: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Villages and what was looked at, in the CRS of ``geobox``.
@@ -50,6 +51,7 @@ def villages_from_scores(
         geobox: grid of the scene; without CRS, areas come from ``gsd_m`` and geometries are in the grid's own units.
         gsd_m: ground metres per pixel (x, y).
         support: what a generalist said of the masks in refined scores; NaN in the villages without.
+        seeds_path: the specialist's own scores, where a generalist refined them (see ``find_regions``).
         simplify_m: tolerance; 0 leaves the outline along pixel corners.
 
     Returns:
@@ -61,7 +63,7 @@ def villages_from_scores(
     """
     crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
     looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "drawing coverage (strips)", progress)
-    regions = find_regions(score_path, rules, gsd_m, progress=progress)
+    regions = find_regions(score_path, rules, gsd_m, seeds_path=seeds_path, progress=progress)
     outlines = _outlines(regions, "drawing outlines (strips)", progress)
 
     rings, owner = shapely.get_rings(looked_at, return_index=True)

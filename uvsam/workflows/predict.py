@@ -117,9 +117,9 @@ def predict(
             scene, stretch, models.specialist, plan, scores,
             area_px=area_px, batch=settings.batch, views=settings.views, float16_path=exact, progress=progress,
         )  # fmt: skip
-        refined = None
+        refined, rough = None, scores
         if refiner := models.refiner:
-            rough, scores = scores, folder / "refined.tif"
+            scores = folder / "refined.tif"
             refined = refine_scene(
                 scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
                 min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, temperature=refiner.temperature,
@@ -128,7 +128,7 @@ def predict(
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
-            support=refined.support if refined else None, progress=progress,
+            support=refined.support if refined else None, seeds_path=rough if refined else None, progress=progress,
         )  # fmt: skip
         run = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
         if refiner and refined:
