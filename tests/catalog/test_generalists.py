@@ -82,7 +82,7 @@ def test_each_task_is_listed_apart() -> None:
 def test_a_card_of_the_other_task_is_refused_with_names_that_would_do() -> None:
     with pytest.raises(CatalogError, match=f"'mobile-sam' is a generalist.*{DEFAULT_MODEL}"):
         load_card("mobile-sam")
-    with pytest.raises(CatalogError, match=f"'{DEFAULT_MODEL}' is a specialist.*mobile-sam"):
+    with pytest.raises(CatalogError, match=f"'{DEFAULT_MODEL}' is a model for --model.*mobile-sam"):
         load_generalist_card(DEFAULT_MODEL)
     with pytest.raises(CatalogError, match=r"no model named 'mobile'.*mobile-sam"):
         load_generalist_card("mobile")
@@ -142,14 +142,22 @@ def test_a_checkpoint_of_ones_own_is_itself(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_here_say_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"41 MB\): uvsam models fetch mobile-sam$"):
+    with pytest.raises(
+        CatalogError, match=r"41 MB\): uvsam models fetch mobile-sam; without a network, get https"
+    ) as said:
         generalist_weights("mobile-sam", tmp_path)
+    assert str(said.value).endswith(f"save it as {cache_path(load_generalist_card('mobile-sam'), tmp_path)}")
+
+
+@pytest.mark.parametrize(("encoder", "name"), [("vit_b", "sam-vit-b"), ("efficientvit_l0", "efficientvit-sam-l0")])
+def test_a_published_generalist_answers_to_the_name_of_its_encoder(encoder: str, name: str) -> None:
+    assert load_generalist_card(encoder) == load_generalist_card(name)
 
 
 def test_a_card_of_ones_own_is_fetched_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(CatalogError) as caught:
         generalist_weights(write(tmp_path), tmp_path)
-    assert str(caught.value).endswith(f"uvsam models fetch {tmp_path / 'mine.yaml'}")
+    assert f"uvsam models fetch {tmp_path / 'mine.yaml'};" in str(caught.value)
 
 
 def test_weights_saved_by_hand_are_taken_when_they_are_right(tmp_path: Path) -> None:

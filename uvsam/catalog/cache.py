@@ -61,7 +61,10 @@ def cached_weights(card: GeneralistCard, cache: Path | None = None, *, called: s
     command = f"uvsam models fetch {called or card.name}"
     if not path.is_file():
         size = f"{source.bytes / 1e6:,.0f} MB"
-        raise CatalogError(f"the weights of '{card.name}' are not here; get them ({size}): {command}")
+        raise CatalogError(
+            f"the weights of '{card.name}' are not here; get them ({size}): {command}; "
+            f"without a network, get {source.url} another way and save it as {path}"
+        )
     if not is_whole(path, source):
         raise CatalogError(f"{path} is damaged or another file; get it again: {command}")
     return path

@@ -151,6 +151,8 @@ def list_cards(task: Task | None = "specialist") -> list[str]:
 def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Path:
     """The card file of a model of the catalogue, or of a path to a card of the user's own.
 
+    A generalist of the catalogue also answers to the name of its encoder, as in ``--sam vit_b``.
+
     Args:
         task: whose names the message lists; the card may be another's.
 
@@ -162,12 +164,14 @@ def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Pat
         if path.is_file():
             return path
         raise CatalogError(f"no model card at {path}")
-    bundled = catalog_folder() / f"{name_or_path}.yaml"
-    if path.name != str(name_or_path) or not bundled.is_file():
+    cards = sorted(catalog_folder().glob("*.yaml")) if path.name == str(name_or_path) else []
+    named = [card for card in cards if card.stem == path.name]
+    named += [card for card in cards if read_fields(card).get("encoder") == path.name]
+    if not named:
         raise CatalogError(
             f"no model named '{name_or_path}'; known: {', '.join(list_cards(task))}; or give a card.yaml"
         )
-    return bundled
+    return named[0]
 
 
 def load_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:

@@ -108,13 +108,13 @@ def load_generalist_card(name_or_path: str | Path) -> GeneralistCard:
     """Read and check the card of a generalist.
 
     Raises:
-        CatalogError: no such model, it is a specialist, or the card is malformed (the message names the field).
+        CatalogError: no such model, it finds villages, or the card is malformed (the message names the field).
     """
     path = card_path(name_or_path, "generalist")
     fields = read_fields(path)
-    if task_of(fields) == "specialist":
+    if task_of(fields) in {"specialist", "uvsam"}:
         raise CatalogError(
-            f"'{name_or_path}' is a specialist: it finds villages and takes no prompts; "
+            f"'{name_or_path}' is a model for --model: it finds villages and takes no prompts; "
             f"name a generalist: {', '.join(list_cards('generalist'))}"
         )
     return checked_card(GeneralistCard, fields, path)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,11 +67,12 @@ def uvsam(config: Path, resume: bool, **given: Any) -> None:
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
     """
+    from uvsam.cli.models import cache_folder
     from uvsam.training.config import UvSamTraining, load_training
     from uvsam.workflows.train import train_uvsam
 
     training = load_training(UvSamTraining, config, _chosen(given))
-    trained = _train(train_uvsam, training, resume)
+    trained = _train(partial(train_uvsam, cache=cache_folder()), training, resume)
     if training.augmentation.views_only:
         click.echo(f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
     click.echo(f"model: {trained.card}")

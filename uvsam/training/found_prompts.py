@@ -76,10 +76,14 @@ def roughened(mask: Tensor, rng: np.random.Generator) -> Tensor:
     A specialist is right about the ground it was trained on. Who is given its exact outlines there learns to repeat
     them, and repeats its mistakes elsewhere.
     """
-    size = float((mask > 0).sum()) ** 0.5
-    sigma = min(float(np.exp(rng.uniform(np.log(1), np.log(24)))), size / 4)
-    blurred = ndimage.gaussian_filter(mask.numpy(), sigma, mode="nearest")
-    return torch.from_numpy(blurred * np.float32(np.exp(rng.uniform(np.log(0.3), 0))))
+    inside = mask.numpy() > 0
+    sigma = float(np.exp(rng.uniform(np.log(1), np.log(24))))
+    gain = np.float32(np.exp(rng.uniform(np.log(0.3), 0)))
+    while True:  # narrow places fade away first, and such a prompt says nothing
+        blurred = ndimage.gaussian_filter(mask.numpy(), sigma, mode="nearest")
+        if (blurred[inside] > 0).any() or not inside.any():
+            return torch.from_numpy(blurred * gain)
+        sigma /= 2
 
 
 def _answered(found: LivePrompts, log_odds: Tensor, village: Tensor) -> Prompted:

@@ -113,6 +113,7 @@ class GeneralistModule(AveragedModule):
         network: Any = self.average.module
         logits, _ = prompted_logits(network["generalist"], self._embeddings(network, batch), batch)
         target, known = batch["target"].flatten(0, 1), _weight(batch) > 0
+        known &= batch["has_mask"].flatten()[:, None, None]  # what was asked without a mask has nothing to compare
         for row, mask in enumerate((batch["mask"].flatten(0, 1)[:, 0], logits)):
             found = (mask > 0) & known
             self.counts[row] += torch.stack([(found & target).sum(), ((found | target) & known).sum()]).cpu()

@@ -110,7 +110,12 @@ class TrainedUvSam(NamedTuple):
 
 
 def train_uvsam(
-    config: UvSamTraining, *, resume: bool = True, command: str = "", progress: Progress = silent
+    config: UvSamTraining,
+    *,
+    resume: bool = True,
+    command: str = "",
+    cache: Path | None = None,
+    progress: Progress = silent,
 ) -> TrainedUvSam:
     """Train a specialist and a prompt mixer through a frozen generalist, and write their card and weights.
 
@@ -118,12 +123,15 @@ def train_uvsam(
 
     Arguments and errors are those of :func:`train_specialist`.
 
+    Args:
+        cache: folder of fetched weights; None is the user's cache folder.
+
     Raises:
         CatalogError: the generalist or the specialist to start from is not here.
     """
     start(config)
-    generalist_card, generalist_file = generalist_weights(config.generalist)
-    generalist = load_generalist(GeneralistRecipe(config.generalist))
+    generalist_card, generalist_file = generalist_weights(config.generalist, cache)
+    generalist = load_generalist(GeneralistRecipe(config.generalist, cache=cache))
     if config.crop_px != generalist.input_px:
         raise SettingsError(f"crop_px must be {generalist.input_px}, which is what '{config.generalist}' looks at")
     bundled = generalist_card is not None and generalist_card.weights is not None
@@ -142,9 +150,9 @@ def train_uvsam(
         | from_start
     )
     views_only = config.augmentation.views_only
-    cache = EmbeddingCache(config.output / "embeddings", file_sha256(generalist_file)) if views_only else None
+    kept = EmbeddingCache(config.output / "embeddings", file_sha256(generalist_file)) if views_only else None
     table = target_table(config.sources, config.classes)
-    module = UvSamModule(specialist, build_mixer(config.mixer, specialist), generalist, card, table, config, cache)
+    module = UvSamModule(specialist, build_mixer(config.mixer, specialist), generalist, card, table, config, kept)
 
     progress("opening sources", 0, 0)
     sources = open_sources(config, table)
@@ -154,7 +162,7 @@ def train_uvsam(
     trained = module.whole(averaged=True) if bundled else module.average.module
     names = (("val_specialist_iou", "the specialist alone"), ("val_iou", "both models"))
     path = _export(trained, card, config.output, _held_out_quality(measured, names, config, command))
-    return TrainedUvSam(path, cache.computed if cache else 0, cache.reused if cache else 0)
+    return TrainedUvSam(path, kept.computed if kept else 0, kept.reused if kept else 0)
 
 
 def _initial_specialist(config: UvSamTraining, spec: EncoderSpec) -> tuple[nn.Module, dict[str, Any]]:
