@@ -115,7 +115,8 @@ def test_a_sample_has_as_many_prompts_as_wanted_from_both(specialist: Specialist
     data = PromptedMixture(One(), table, config, specialist)  # type: ignore[arg-type]
     sample = data[Request(0, (whole, whole, slice(None)), 5)]
     assert sample["target"].shape == (3, 256, 256)
-    assert sum(not value.all() for value in sample["weight"].bool()) == finds  # a find is answered around it alone
+    exact = (sample["box"] - torch.tensor([100.0, 100, 500, 500])).abs().amax(dim=1) < 3  # boxes of labels are jittered
+    assert exact.sum() == finds
 
 
 def test_parts_are_joined_in_order(specialist: Specialist) -> None:

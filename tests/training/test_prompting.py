@@ -26,10 +26,18 @@ def test_targets_are_pieces_of_one_class(seed: int) -> None:
         classes, classes >= 0, 3, village=2, village_share=0.5, min_cells=200, rng=np.random.default_rng(seed)
     )
     grid = classes[1::2, 1::2]
-    for target, weight in zip(found.target.numpy(), found.weight.numpy(), strict=True):
+    for target, weight, box, masked in zip(
+        found.target.numpy(), found.weight.numpy() > 0, found.box.numpy() / 4, found.has_mask, strict=True
+    ):
         assert (np.unique(grid[target]).size == 1) == bool(target.any())
-        assert np.array_equal(weight > 0, grid >= 0) or not weight.any()
-        assert target.sum() == 0 or target.sum() >= 200
+        if masked:
+            assert np.array_equal(weight, grid >= 0) or not weight.any()
+            assert target.sum() == 0 or target.sum() >= 200
+        elif weight.any():  # the box alone: all village near it
+            y, x = np.mgrid[:256, :256] + 0.5
+            near = (box[0] - 8 <= x) & (x < box[2] + 8) & (box[1] - 8 <= y) & (y < box[3] + 8)
+            assert np.array_equal(weight, near & (grid >= 0))
+            assert np.array_equal(target, near & (grid == 2))
     assert (found.has_box | found.has_mask).all()
 
 

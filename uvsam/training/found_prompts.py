@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from uvsam.models.specialist import Specialist, to_own_resolution
 from uvsam.mosaic.scores import LEVELS
-from uvsam.prompts import CELLS, FRAME_PX, PromptRules
+from uvsam.prompts import CELLS, PromptRules
 from uvsam.training.live_prompts import LivePrompts, specialist_prompts
-from uvsam.training.prompting import Prompted
-from uvsam.training.uvsam_losses import box_targets
+from uvsam.training.prompting import Prompted, near_boxes
 
 RULES = PromptRules()
 MASKED = 0.4
@@ -90,8 +89,7 @@ def _answered(found: LivePrompts, log_odds: Tensor, village: Tensor) -> Prompted
     """The village near each region that is in no other region; nothing is asked for beyond the box and its margin."""
     step = len(village) // CELLS
     grid, score = village[step // 2 :: step, step // 2 :: step], F.avg_pool2d(log_odds[None], step)[0]
-    margin = RULES.margin_cells * FRAME_PX / CELLS
-    near = box_targets(torch.ones_like(grid), found.boxes + found.boxes.new_tensor([-margin, -margin, margin, margin]))
+    near = near_boxes(found.boxes)
     others = (score > 0) & (found.masks[:, 0] <= -RULES.limit)
     always = torch.ones(len(found), dtype=torch.bool)
     weight = near & ~torch.isnan(grid) & ~others

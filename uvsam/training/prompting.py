@@ -17,11 +17,13 @@ from torch.nn import functional as F
 
 from uvsam.prompts import CELLS, FRAME_PX, PromptRules
 from uvsam.training.targets import TargetTable
+from uvsam.training.uvsam_losses import box_targets
 
 MOST_LOG_ODDS = PromptRules.limit
 KINDS = (0.85, 0.0, 0.15)
 KINDS_OF_VILLAGE = (0.45, 0.4, 0.15)
 """Shares of prompts with box and mask, the box alone, the mask alone. A box alone asks for the village in it."""
+BOX_ALONE, MASK_ALONE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -80,28 +82,46 @@ def prompt_sample(
     known = _to_cells(labelled.astype(np.int64)) > 0
     present = [c for c in np.unique(grid[grid >= 0]) if (grid == c).sum() >= min_cells]
     others = [c for c in present if c != village]
-    items, kinds = [], []
+    items = []
     for _ in range(count):
         wants_village = village in present and (not others or rng.random() < village_share)
         chosen = village if wants_village else (others[rng.integers(len(others))] if others else None)
         target = None if chosen is None else choose_piece(grid == chosen, min_cells, rng)
-        kinds.append(rng.choice(3, p=KINDS_OF_VILLAGE if wants_village else KINDS))
-        if target is None:
-            items.append((np.zeros((CELLS, CELLS), bool), np.zeros((CELLS, CELLS), bool)))
-        else:
-            items.append((target, known))
-    targets = torch.from_numpy(np.stack([target for target, _ in items]))
-    weight = torch.from_numpy(np.stack([known for _, known in items])).float()
-    masks = torch.stack([degrade(target, rng) for target, _ in items])
-    kind = np.array(kinds)
-    boxes = [
-        jitter_box(box_of(target if which == 1 else mask.numpy() > 0, fallback=target), rng)
-        for (target, _), mask, which in zip(items, masks, kind, strict=True)
-    ]
+        kind = int(rng.choice(3, p=KINDS_OF_VILLAGE if wants_village else KINDS))
+        items.append(_item(target, kind, grid == village, known, rng))
+    targets, weights, boxes, masks, kinds = zip(*items, strict=True)
+    given = np.array(kinds)
     return Prompted(
-        targets, weight, torch.from_numpy(np.stack(boxes)), masks[:, None],
-        torch.from_numpy(kind != 2), torch.from_numpy(kind != 1),
+        torch.from_numpy(np.stack(targets)), torch.from_numpy(np.stack(weights)).float(),
+        torch.from_numpy(np.stack(boxes)), torch.stack(masks)[:, None],
+        torch.from_numpy(given != MASK_ALONE), torch.from_numpy(given != BOX_ALONE),
     )  # fmt: skip
+
+
+def _item(
+    target: NDArray[np.bool_] | None,
+    kind: int,
+    village: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32], Tensor, int]:
+    """Target, weight, box, mask and kind of one prompt."""
+    if target is None:
+        nothing = np.zeros((CELLS, CELLS), bool)
+        return nothing, nothing, jitter_box(box_of(nothing, nothing), rng), degrade(nothing, rng), kind
+    mask = degrade(target, rng)
+    box = jitter_box(box_of(target if kind == BOX_ALONE else mask.numpy() > 0, fallback=target), rng)
+    if kind == BOX_ALONE:  # it cannot say which of several pieces
+        near = near_boxes(torch.from_numpy(box)[None])[0].numpy()
+        return village & near, known & near, box, mask, kind
+    return target, known, box, mask, kind
+
+
+def near_boxes(boxes: Tensor) -> Tensor:
+    """Where answers to prompts are believed: (N, 256, 256) bool, the cells in boxes (N, 4) and their margin."""
+    margin = PromptRules.margin_cells * FRAME_PX / CELLS
+    widened = boxes + boxes.new_tensor([-margin, -margin, margin, margin])
+    return box_targets(torch.ones(CELLS, CELLS, device=boxes.device), widened)
 
 
 def _to_cells(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uvsam.catalog.cards import ModelCard
+from uvsam.catalog.cache import generalist_weights
+from uvsam.catalog.cards import ModelCard, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import SettingsError
@@ -28,7 +29,7 @@ class Refiner:
     """A generalist with all that pass B wants to know.
 
     Attributes:
-        name: of the generalist, for the metadata.
+        name, sha256: of the generalist, or of the whole model that it is a part of; for the metadata.
         window_m: side of the crops, ground metres.
         fuse: how its score and the specialist's become one (``mosaic.instances.FUSE``).
         min_prompt_m2: smaller regions keep the specialist's outline.
@@ -38,6 +39,7 @@ class Refiner:
 
     generalist: Generalist
     name: str
+    sha256: str
     window_m: float
     fuse: str
     min_prompt_m2: float
@@ -78,7 +80,7 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
     window_m = settings.window_m or card.generalist.window_m
     given = {"with_sam": "sam" not in withheld, "with_specialist": "specialist" not in withheld}
     own = Refiner(
-        generalist, card.name, window_m, settings.fuse or card.fuse, card.min_prompt_m2,
+        generalist, card.name, card.sha256, window_m, settings.fuse or card.fuse, card.min_prompt_m2,
         PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
         _mixed(specialist, mixer, window_m, **given), card.generalist.temperature,
     )  # fmt: skip
@@ -88,10 +90,12 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
 def _published(settings: PredictSettings, device: str, cache: Path | None) -> Refiner:
     """The generalist that the user names; a mixer was trained with another one and takes no part."""
     generalist = load_generalist(GeneralistRecipe(str(settings.sam), device, cache))
+    _, path = generalist_weights(str(settings.sam), cache)
     window_m = DEFAULT_WINDOW_M if generalist.card is None else generalist.card.window_m
     return Refiner(
-        generalist, str(settings.sam), settings.window_m or window_m, settings.fuse or "sam", 0.0, PromptRules()
-    )
+        generalist, str(settings.sam), file_sha256(path), settings.window_m or window_m, settings.fuse or "sam", 0.0,
+        PromptRules(),
+    )  # fmt: skip
 
 
 def _mixed(

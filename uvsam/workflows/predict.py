@@ -256,6 +256,7 @@ def _metadata(
 def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
     return {
         "sam": refiner.name,
+        "sam_sha256": refiner.sha256,
         "window_m": refiner.window_m,
         "fuse": refiner.fuse,
         "min_prompt_m2": refiner.min_prompt_m2,

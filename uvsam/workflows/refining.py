@@ -292,7 +292,7 @@ class _Quality:
 
     def add(self, parts: Parts, decoded: Decoded) -> None:
         self._weight[parts.region_id] += parts.pixels
-        self._sums["sam_iou_pred"][parts.region_id] += parts.pixels * decoded.iou_pred
+        self._sums["sam_iou_pred"][parts.region_id] += parts.pixels * decoded.iou_pred.clip(0, 1)  # its head is linear
         self._sums["stability"][parts.region_id] += parts.pixels * decoded.stability
 
     @property
