@@ -3,33 +3,43 @@
     uvsam train specialist configs/train/fold_a.yaml               # and fold_c.yaml
     uvsam train generalist configs/train/generalist_fold_a.yaml    # and generalist_fold_c.yaml
     python benchmarks/quality.py
-    python benchmarks/ablation.py --train --steps 200
+    python benchmarks/ablation.py --train a c
+    python benchmarks/ablation.py
 
 For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
 `uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
-threshold and the outline that quality.py fitted on the other fold. A temperature for the generalist is fitted on the
-pixels of Mumbai that it decided on, and judged on those of the other fold.
+threshold and the outline that quality.py fitted on the other fold; so does the temperature of the generalist, which
+weighs its word against the specialist's: the ratio of their weights in a logistic regression of the labels.
 """
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+import yaml
 from areas import Area, test_areas
 from numpy.typing import NDArray
-from quality import LOG_ODDS, Scaling, other, reliability
-from scipy.optimize import minimize_scalar
+from quality import Scaling, other
+from scipy.optimize import minimize
 from scipy.special import logit
 
 from uvsam.cli.console import progress_display
 from uvsam.evaluation.rasters import LabelRaster
+from uvsam.models.specialist import ModelRecipe
+from uvsam.models.uvsam import load_uvsam_specialist
+from uvsam.mosaic.instances import log_odds
+from uvsam.raster.radiometry import estimate_stretch
+from uvsam.raster.scene import model_scale, open_scene
 from uvsam.settings import PredictSettings
+from uvsam.tiles import plan_tiles
 from uvsam.training.config import UvSamTraining, load_training
 from uvsam.workflows.evaluate import evaluate
 from uvsam.workflows.predict import predict
+from uvsam.workflows.scoring import score_scene
 from uvsam.workflows.train import train_uvsam
 
 WITHOUT = {
@@ -51,10 +61,9 @@ def variant(fold: str, left_out: tuple[str, ...], runs: Path, steps: int | None)
     return load_training(UvSamTraining, Path(f"configs/train/uvsam_fold_{fold}.yaml"), changes)
 
 
-def measure(area: Area, settings: PredictSettings, work: Path) -> dict[str, float]:
-    """Predict and evaluate as the command line does; the scores stay in a file."""
-    out = work / "ablation.gpkg"
-    prediction = predict(area.image, out, settings, save_scores=scores_file(work, settings.fuse), overwrite=True)
+def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float]:
+    """Predict and evaluate as the command line does; the scores stay beside ``out``."""
+    prediction = predict(area.image, out, settings, save_scores=out.with_suffix(".tif"), overwrite=True)
     found = evaluate(out, LabelRaster(area.labels, (1,), (255,)))
     near, far = found.boundaries
     values = (found.pixels.iou, near.f1, far.f1, found.objects.f1, found.objects_paper.f1)
@@ -62,92 +71,124 @@ def measure(area: Area, settings: PredictSettings, work: Path) -> dict[str, floa
     return scores | {"seconds": prediction.seconds}
 
 
-def scores_file(work: Path, fuse: str | None) -> Path:
-    return work / f"ablation_{fuse}.tif"
+def own_scores(card: Path, area: Area, path: Path) -> Path:
+    """Scores of the specialist of a UV-SAM model."""
+    scene, specialist = open_scene(area.image), load_uvsam_specialist(ModelRecipe(card))
+    scale = model_scale(scene, specialist.card.gsd_m)
+    plan = plan_tiles(scene.shape, scale, chip_px=specialist.card.chip_px, halo_px=specialist.card.halo_px)
+    score_scene(scene, estimate_stretch(scene), specialist, plan, path)
+    return path
 
 
-def decided(area: Area, work: Path) -> NDArray[np.float64]:
-    """(2, 255): judged pixels by label and score level, where the generalist changed the score measured last."""
-    levels = []
-    for fuse in ("sam", "specialist"):
-        with rasterio.open(scores_file(work, fuse)) as dataset:
-            levels.append(dataset.read(1))
-    with rasterio.open(area.labels) as dataset:
-        label = dataset.read(1)
-    changed = levels[0] != levels[1]
-    return np.array([np.bincount(levels[0][changed & (label == k)] - 1, minlength=255) for k in (0, 1)], float)
+def fit_temperature(area: Area, specialist: Path, generalist: Path, threshold: float) -> float:
+    """Temperature with which the mean of two score rasters weighs both as a logistic regression of the labels does.
+
+    Over the pixels that the generalist changed; both are taken relative to the threshold, as the mean is.
+    """
+    read = [rasterio.open(path).read(1) for path in (specialist, generalist, area.labels)]
+    changed = (read[0] != read[1]) & (read[2] != 255)
+    x = np.stack([log_odds(read[i][changed]) - logit(threshold) for i in (0, 1)])
+    sign = np.where(read[2][changed] == 1, 1.0, -1.0)
+
+    def loss(weights: NDArray[np.float64]) -> float:
+        return float(np.logaddexp(0, -sign * (weights[:2] @ x + weights[2])).mean())
+
+    own, other_word, _ = minimize(loss, [0.5, 0.5, 0.0]).x
+    return float(np.clip(own / other_word, 0.2, 20)) if other_word > 0 else 20.0
 
 
-def fit_temperature(counts: NDArray[np.float64], outline: float) -> float:
-    """Temperature of least negative log-likelihood, with the outline where it is."""
+def tempered(card: Path, temperature: float) -> Path:
+    """A copy of a card beside it, with another temperature of the generalist."""
+    fields = yaml.safe_load(card.read_text())
+    fields["generalist"]["temperature"] = round(temperature, 3)
+    path = card.with_name(f"{card.stem}-tempered.yaml")
+    path.write_text(yaml.safe_dump(fields, sort_keys=False))
+    return path
 
-    def loss(temperature: float) -> float:
-        z = (LOG_ODDS - outline) / temperature + outline
-        return float((counts[1] * np.logaddexp(0, -z) + counts[0] * np.logaddexp(0, z)).sum())
 
-    return float(minimize_scalar(loss, bounds=(0.3, 10), method="bounded").x)
+@dataclass(frozen=True)
+class Fold:
+    """What a fold is tested on and with."""
+
+    name: str
+    areas: tuple[Area, ...]
+    settings: dict[str, Any]  # threshold and outline, fitted on the other fold
+
+    def predict(self, row: str, card: Path, fuse: str | None, work: Path, results: dict[str, Any]) -> None:
+        for area in self.areas:
+            out = work / f"ablation_{self.name}.gpkg"
+            found = measure(area, PredictSettings(model=str(card), fuse=fuse, **self.settings), out)
+            results.setdefault(area.name, {})[row] = found
+            print(f"{area.name:14s} {row:42s}", *(f"{found[what]:.3f}" for what in MEASURES), flush=True)
+
+    def temperature(self, card: Path, work: Path) -> float:
+        """Fitted on the first area."""
+        generalist = work / f"ablation_{self.name}_generalist.gpkg"
+        settings = PredictSettings(model=str(tempered(card, 1.0)), fuse="sam", **self.settings)
+        predict(self.areas[0].image, generalist, settings, save_scores=generalist.with_suffix(".tif"), overwrite=True)
+        specialist = own_scores(card, self.areas[0], work / f"ablation_{self.name}_specialist.tif")
+        return fit_temperature(
+            self.areas[0], specialist, generalist.with_suffix(".tif"), self.settings["threshold"]
+        )  # fmt: skip
 
 
-def errors_of(counts: NDArray[np.float64], temperature: float, outline: float) -> str:
-    """Expected calibration error before and after, in words."""
-    score = 1 / (1 + np.exp(-((LOG_ODDS - outline) / temperature + outline)))
-    cooled = np.zeros_like(counts)
-    np.add.at(cooled, (slice(None), np.round(score * 254).astype(int)), counts)
-    before, after = reliability(counts, Scaling())[0], reliability(cooled, Scaling())[0]
-    return f"expected calibration error {before:.4f}, {after:.4f} at the other fold's temperature {temperature:.2f}"
+def open_fold(name: str, areas: dict[str, Area], fits: dict[str, Any]) -> Fold:
+    fit = fits[other(f"fold-{name}")]
+    scaling = Scaling(fit["temperature"], fit["offset"])  # the cards of the folds are not calibrated
+    settings: dict[str, Any] = {key: fit[key] for key in ("close_m", "min_hole_m2", "min_area_m2")}
+    for key in ("threshold", "seed_threshold"):
+        settings[key] = scaling.uncalibrated(max(fit["threshold"], fit[key]))
+    return Fold(name, tuple(areas[area] for area in TESTS[name]), settings)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Finished steps are not repeated."""
+    for name in options.train:
+        for row in options.rows:
+            config = variant(name, WITHOUT[row], options.runs, options.steps)
+            with progress_display() as progress:
+                train_uvsam(config, command=f"python benchmarks/ablation.py --train {name}", progress=progress)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--folds", nargs="+", choices=list(TESTS), default=list(TESTS))
     parser.add_argument("--rows", nargs="+", choices=list(WITHOUT), default=list(WITHOUT))
-    parser.add_argument("--train", action="store_true", help="train what is measured; finished steps are not repeated")
+    parser.add_argument("--train", nargs="+", choices=list(TESTS), help="train what is measured of these folds")
     parser.add_argument("--steps", type=int, help="of each training [default: as in the configuration]")
     parser.add_argument("--fitted", type=Path, default=Path("benchmarks/results/quality.json"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.json"))
     options = parser.parse_args()
+    if options.train:
+        train(options)
+        return
     work = options.runs / "quality"
     work.mkdir(parents=True, exist_ok=True)
     areas = {area.name: area for area in test_areas(options.data, options.runs, work, "uvsam-specialist")}
     fits = json.loads(options.fitted.read_text())["fits"]
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    counts, outlines = {}, {}
+    folds = {name: open_fold(name, areas, fits) for name in TESTS}
+    results: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
 
-    for fold in options.folds:
-        fit = fits[other(f"fold-{fold}")]
-        scaling = Scaling(fit["temperature"], fit["offset"])  # the cards of the folds are not calibrated
-        common = {name: fit[name] for name in ("close_m", "min_hole_m2", "min_area_m2")}
-        for name in ("threshold", "seed_threshold"):
-            common[name] = scaling.uncalibrated(max(fit["threshold"], fit[name]))
-        alone = options.runs / f"fold-{fold}" / f"fold-{fold}.yaml"
-        rows: dict[str, tuple[Path, str | None]] = {"without SAM": (alone, None)}
-        for row in options.rows:
-            config = variant(fold, WITHOUT[row], options.runs, options.steps)
-            if options.train:
-                with progress_display() as progress:
-                    train_uvsam(config, command=f"python {Path(__file__).name}", progress=progress)
-            card = config.output / f"{config.name}.yaml"
-            rows |= {f"{row}, {fuse}": (card, fuse) for fuse in ("sam", "mean")}
+    def save() -> None:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
+
+    for name, fold in folds.items():
+        fold.predict("without SAM", options.runs / f"fold-{name}" / f"fold-{name}.yaml", None, work, results)
+    for row in options.rows:
+        cards, temperatures = {}, {}
+        for name, fold in folds.items():
+            config = variant(name, WITHOUT[row], options.runs, options.steps)
+            cards[name] = config.output / f"{config.name}.yaml"
+            temperatures[name] = fold.temperature(cards[name], work)
+        results.setdefault("temperatures", {})[row] = temperatures
+        for name, elsewhere in (("a", "c"), ("c", "a")):
+            card = tempered(cards[name], temperatures[elsewhere])
+            folds[name].predict(row, card, "mean", work, results)
+            folds[name].predict(f"{row}, the generalist's word alone", card, "sam", work, results)
             if not WITHOUT[row]:
-                rows["its specialist alone"] = card, "specialist"
-        for name in TESTS[fold]:
-            found = results.setdefault(name, {})
-            for row, (card, fuse) in rows.items():
-                settings = PredictSettings(model=str(card), fuse=fuse, **common)
-                found[row] = measure(areas[name], settings, work)
-                print(f"{name:14s} {row:30s}", *(f"{found[row][what]:.3f}" for what in MEASURES), flush=True)
-                options.out.write_text(json.dumps(results, indent=1) + "\n")
-            if "all four prompts" in options.rows and name.startswith("Mumbai"):
-                counts[fold] = decided(areas[name], work)
-        outlines[fold] = float(logit(common["threshold"]))
-    temperatures = {fold: fit_temperature(counts[fold], outlines[fold]) for fold in counts}
-    results["temperature"] = temperatures
-    if len(counts) == 2:
-        for fold, elsewhere in (("a", "c"), ("c", "a")):
-            print(f"fold {fold}: {errors_of(counts[fold], temperatures[elsewhere], outlines[fold])}")
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+                folds[name].predict("its specialist alone", card, "specialist", work, results)
+            save()
 
 
 if __name__ == "__main__":

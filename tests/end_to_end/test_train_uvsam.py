@@ -1,5 +1,6 @@
 """Training a whole UV-SAM model through the command line: start, go on, load."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from uvsam.catalog.cards import file_sha256
+from uvsam.catalog.generalists import load_generalist_card
 from uvsam.catalog.uvsam import load_uvsam_card
 from uvsam.cli.main import run
 from uvsam.errors import CatalogError
@@ -17,6 +19,7 @@ from uvsam.models.encoders import ENCODERS
 from uvsam.models.sam.network import GeneralistNetwork
 from uvsam.models.specialist import ModelRecipe
 from uvsam.models.uvsam import load_uvsam, load_uvsam_specialist
+from uvsam.vectors.geopackage import read_run
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +98,31 @@ def test_a_model_is_trained_resumed_and_loaded(
     assert run(["models", "show", str(card_path)]) == 0
     assert "sharpened by" in capsys.readouterr().out
     assert run(["models", "verify", str(card_path)]) == 0
+
+
+def test_a_whole_model_predicts_as_its_card_says(training: Path, generalist: Path, city: Path, tmp_path: Path) -> None:
+    change(training, steps=1, validation={"share": 0}, without=["mask"], fuse="mean", min_prompt_m2=50.0)
+    assert run(["train", "uvsam", str(training)]) == 0
+    card_path, image = tmp_path / "run" / "whole.yaml", str(city / "city_2020.tif")
+    change(card_path, generalist=yaml.safe_load(card_path.read_text())["generalist"] | {"temperature": 2.5})
+    low = ["--threshold", "0.01", "--seed-threshold", "0.01"]  # it knows nothing yet
+
+    def facts(name: str, *options: str) -> dict[str, str]:
+        out = tmp_path / f"{name}.gpkg"
+        assert run(["predict", image, "--out", str(out), "--model", str(card_path), *low, *options]) == 0
+        return read_run(out)
+
+    own = facts("own")
+    assert (own["sam"], own["fuse"], own["window_m"]) == ("whole", "mean", "307.2")
+    assert (own["sam_temperature"], own["min_prompt_m2"]) == ("2.5", "50.0")
+    assert own["sam_sha256"] == own["model_sha256"] == load_uvsam_card(card_path).sha256
+    assert (json.loads(own["prompts"])["use_box"], json.loads(own["prompts"])["use_mask"]) == (True, False)
+    assert json.loads(own["refined"])["refined"] > 0
+
+    other = facts("other", "--sam", str(generalist), "--fuse", "sam")
+    assert (other["sam"], other["fuse"], other["sam_temperature"]) == (str(generalist), "sam", "1.0")
+    assert other["sam_sha256"] == load_generalist_card(generalist).sha256
+    assert json.loads(other["prompts"])["use_mask"]
 
 
 def test_a_generalist_from_elsewhere_is_named_and_not_copied(training: Path, generalist: Path, tmp_path: Path) -> None:

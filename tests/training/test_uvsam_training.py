@@ -143,3 +143,18 @@ def test_a_specialist_sees_the_crops_at_its_own_resolution() -> None:
     assert seen.shape == (2, 3, 128, 128)
     network = trained.whole(averaged=False)
     assert trained._classified(network, network.fuse(seen)).shape == (2, 2, 256, 256)
+
+
+def test_answers_count_near_their_boxes_alone() -> None:
+    trained = module()
+    village = torch.zeros(256, 256)
+    village[60:120, 60:120] = 1
+    masks, iou = torch.randn(1, 256, 256, generator=torch.Generator().manual_seed(0)), torch.tensor([0.7])
+    elsewhere = masks.clone()
+    elsewhere[:, 140:] = 9
+    boxes = torch.tensor([[240.0, 240, 480, 480]])
+    near = trained._losses(masks, iou, boxes, village)
+    assert torch.equal(near, trained._losses(elsewhere, iou, boxes, village))
+    beside = village.clone()
+    beside[122:126, 60:120] = 1  # within the margin of the box
+    assert not torch.equal(near, trained._losses(masks, iou, boxes, beside))

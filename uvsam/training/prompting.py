@@ -117,11 +117,11 @@ def _item(
     return target, known, box, mask, kind
 
 
-def near_boxes(boxes: Tensor) -> Tensor:
-    """Where answers to prompts are believed: (N, 256, 256) bool, the cells in boxes (N, 4) and their margin."""
+def near_boxes(boxes: Tensor, side: int = CELLS) -> Tensor:
+    """Where answers to prompts are believed: (N, side, side) bool, in boxes (N, 4) and their margin."""
     margin = PromptRules.margin_cells * FRAME_PX / CELLS
     widened = boxes + boxes.new_tensor([-margin, -margin, margin, margin])
-    return box_targets(torch.ones(CELLS, CELLS, device=boxes.device), widened)
+    return box_targets(torch.ones(side, side, device=boxes.device), widened)
 
 
 def _to_cells(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,12 +15,13 @@ from uvsam.models.sam.generalist import Generalist
 from uvsam.models.sam.network import normalised
 from uvsam.models.specialist import normalise, to_own_resolution, village_logit
 from uvsam.models.uvsam import UvSamNetwork
-from uvsam.prompts import CELLS, FRAME_PX, PromptRules
+from uvsam.prompts import PromptRules
 from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import UvSamTraining
 from uvsam.training.embeddings import EmbeddingCache
 from uvsam.training.live_prompts import LivePrompts, paper_prompts, specialist_prompts, truth_prompts
 from uvsam.training.losses import LabelLoss
+from uvsam.training.prompting import near_boxes
 from uvsam.training.targets import TargetTable
 from uvsam.training.uvsam_losses import box_targets, mask_losses, paper_entropy, paper_mask_losses
 
@@ -140,9 +141,8 @@ class UvSamModule(AveragedModule):
         return embed(image, valid) if self.cache is None else self.cache.get(image, valid, embed)
 
     def _mask_loss(self, outlines: list[tuple[Tensor, Tensor]], asked: list[LivePrompts], village: Tensor) -> Tensor:
-        formula = paper_mask_losses if self.run.legacy else mask_losses
         losses = torch.cat([
-            formula(masks, iou, box_targets(labels, prompts.boxes), ~torch.isnan(labels))
+            self._losses(masks, iou, prompts.boxes, labels)
             for (masks, iou), prompts, labels in zip(outlines, asked, village, strict=True)
         ])  # fmt: skip
         if self.run.legacy:
@@ -150,6 +150,13 @@ class UvSamModule(AveragedModule):
             count = asked[-1].counted * len(asked)
             return losses.sum() / count if count else losses.sum() * 0
         return losses.sum() / max(1, len(losses))
+
+    def _losses(self, masks: Tensor, iou: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        known = ~torch.isnan(labels)
+        if self.run.legacy:
+            return paper_mask_losses(masks, iou, box_targets(labels, boxes), known)
+        near = near_boxes(boxes, len(labels))  # further away nobody asks what the generalist says
+        return mask_losses(masks, iou, (labels == 1) & near, known & near)
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         if self.run.schedule == "smooth":
@@ -187,9 +194,7 @@ class UvSamModule(AveragedModule):
         """The generalist's masks (N, S, S) where it was asked, and the specialist's (S, S) elsewhere."""
         if self.run.legacy:
             return (masks > 0).any(dim=0)
-        margin = self.rules.margin_cells * FRAME_PX / CELLS
-        widened = prompts.boxes + prompts.boxes.new_tensor([-margin, -margin, margin, margin])
-        around = box_targets(torch.ones_like(own), widened)
+        around = near_boxes(prompts.boxes, len(own))
         return torch.where(around.any(dim=0), ((masks > 0) & around).any(dim=0), own)
 
     def on_validation_epoch_end(self) -> None:

@@ -39,7 +39,7 @@ def mask_losses(logits: Tensor, iou_pred: Tensor, target: Tensor, known: Tensor)
         logits: (N, S, S).
         iou_pred: (N,).
         target: (N, S, S) bool.
-        known: (S, S) bool; what is not known does not count.
+        known: (S, S) or (N, S, S) bool; what is not known does not count.
 
     Returns:
         (N,), one for each mask.
@@ -69,7 +69,7 @@ def paper_entropy(logits: Tensor, village: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, known: Tensor) -> Tensor:
-    return (values * known).sum(dim=(1, 2)) / known.sum().clamp(min=1)
+    return (values * known).sum(dim=(1, 2)) / known.sum(dim=(-2, -1)).clamp(min=1)
 
 
 def _dice(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
