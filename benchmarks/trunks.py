@@ -92,7 +92,6 @@ def measure(trunk: str, weights: str | None, minutes: float) -> dict[str, float]
     test, mixture, requests = samples("c")
     village = torch.from_numpy(target_table(test.sources, test.classes).village)
     overlap = union = 0
-    started = time.process_time()
     for _ in range(TESTS):
         sample = mixture[next(requests)]
         with torch.inference_mode():

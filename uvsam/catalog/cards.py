@@ -166,7 +166,7 @@ def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Pat
         raise CatalogError(f"no model card at {path}")
     cards = sorted(catalog_folder().glob("*.yaml")) if path.name == str(name_or_path) else []
     named = [card for card in cards if card.stem == path.name]
-    named += [card for card in cards if read_fields(card).get("encoder") == path.name]
+    named = named or [card for card in cards if read_fields(card).get("encoder") == path.name]
     if not named:
         raise CatalogError(
             f"no model named '{name_or_path}'; known: {', '.join(list_cards(task))}; or give a card.yaml"

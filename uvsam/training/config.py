@@ -50,7 +50,7 @@ class Augmentation(Strict):
         scale: the ground resolution is divided or multiplied by up to this factor.
         rotate: share of the samples turned by any angle; all are mirrored.
         turn: share of the samples turned by right angles.
-        colour: strength of brightness, contrast, saturation, hue, gamma and per-band gain.
+        colour: strength of brightness, contrast, saturation, gamma, haze and per-band gain.
         degrade: share of the samples that are blurred, or shrunk and enlarged again.
         coarsen: all samples are shrunk by up to this factor and enlarged again.
         grey: share of the samples without colour.
@@ -166,8 +166,8 @@ class GeneralistTraining(TrainingRun):
         masks: prompted masks per sample.
         village_share: share of the prompted masks that are villages, where there are any.
         min_mask_cells: smaller masks are not prompted; in cells of the 256 x 256 mask.
-        specialist: name or path of a card. What it finds, right or wrong, is asked about as in prediction, and the
-            answer is what the labels say there; without one, all prompts are roughened labels.
+        specialist: name or path of a card. What it finds, right or wrong, is asked about with a box, and sometimes with
+            a blurred mask; the answer is what the labels say there. Without one, all prompts are roughened labels.
         specialist_prompts: share of the samples that are asked about in this way.
         class_weight: weight of the loss of a classifier of all classes on the embedding, which exists in training only:
             every labelled pixel teaches the encoder, not only those that are asked about.

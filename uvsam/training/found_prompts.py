@@ -1,16 +1,16 @@
-"""Prompts as prediction makes them, for training a generalist: what a specialist finds in a sample, right and wrong."""
+"""Prompts for training a generalist: what a specialist finds in a sample, right and wrong."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from scipy import ndimage
-from scipy.special import logit
 from torch import Tensor
 from torch.nn import functional as F
 
 from uvsam.models.specialist import Specialist, to_own_resolution
-from uvsam.mosaic.scores import LEVELS
+from uvsam.mosaic.instances import log_odds, outline_log_odds
+from uvsam.mosaic.scores import quantise
 from uvsam.prompts import CELLS, PromptRules
 from uvsam.training.live_prompts import LivePrompts, specialist_prompts
 from uvsam.training.prompting import Prompted, near_boxes
@@ -18,8 +18,6 @@ from uvsam.training.prompting import Prompted, near_boxes
 RULES = PromptRules()
 MASKED = 0.4
 """Share of the finds that are asked about with a mask; the others with their box alone."""
-LEAST_SCORE = 0.25 / LEVELS
-"""Scores of prediction come from bytes, which reach no further."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +47,25 @@ class FoundPrompts:
             village: (S, S), 1 where labels say village, 0 where they do not, NaN where they say nothing.
             most: of more regions, so many are chosen by chance.
         """
-        log_odds = self._log_odds(image, valid) + rng.uniform(-self.shift, self.shift)
+        relative = self._log_odds(image, valid) + rng.uniform(-self.shift, self.shift)
         found = specialist_prompts(
-            log_odds, valid, RULES, min_px=self.min_cells * (len(valid) / CELLS) ** 2, most=most, rng=rng
+            relative, valid, RULES, min_px=self.min_cells * (len(valid) / CELLS) ** 2, most=most, rng=rng
         )
         if not len(found):
             return None
-        asked = _answered(found, log_odds, village)
+        asked = _answered(found, relative, village)
         masks = torch.stack([roughened(mask[0], rng)[None] for mask in asked.mask])
         return replace(asked, mask=masks, has_mask=torch.from_numpy(rng.random(len(found)) < MASKED))
 
     def _log_odds(self, image: Tensor, valid: Tensor) -> Tensor:
-        """(S, S), 0 where the card's threshold is."""
+        """(S, S), 0 where the card's threshold is; of bytes, as in prediction, and NaN where nothing was seen."""
         card = self.specialist.card
         pixels = to_own_resolution(image[None], len(valid) * self.gsd_m, card)
         seen = F.interpolate(valid[None, None].float(), pixels.shape[2:], mode="nearest")[:, 0] > 0
-        score = self.specialist.scores(pixels, seen).clamp(LEAST_SCORE, 1 - LEAST_SCORE)
+        score = self.specialist.scores(pixels, seen)
         score = F.interpolate(score[None], valid.shape, mode="bilinear", align_corners=False)[0, 0]
-        return torch.logit(score) - float(logit(card.calibration.threshold))
+        levels = quantise(score.numpy(), valid.numpy())
+        return torch.from_numpy(log_odds(levels) - np.float32(outline_log_odds(card.calibration.threshold)))
 
 
 def roughened(mask: Tensor, rng: np.random.Generator) -> Tensor:
@@ -85,10 +84,10 @@ def roughened(mask: Tensor, rng: np.random.Generator) -> Tensor:
         sigma /= 2
 
 
-def _answered(found: LivePrompts, log_odds: Tensor, village: Tensor) -> Prompted:
+def _answered(found: LivePrompts, relative: Tensor, village: Tensor) -> Prompted:
     """The village near each region that is in no other region; nothing is asked for beyond the box and its margin."""
     step = len(village) // CELLS
-    grid, score = village[step // 2 :: step, step // 2 :: step], F.avg_pool2d(log_odds[None], step)[0]
+    grid, score = village[step // 2 :: step, step // 2 :: step], F.avg_pool2d(relative[None], step)[0]
     near = near_boxes(found.boxes)
     others = (score > 0) & (found.masks[:, 0] <= -RULES.limit)
     always = torch.ones(len(found), dtype=torch.bool)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uvsam.catalog.cache import generalist_weights
 from uvsam.catalog.cards import ModelCard, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import UvSamCard
@@ -90,10 +89,13 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
 def _published(settings: PredictSettings, device: str, cache: Path | None) -> Refiner:
     """The generalist that the user names; a mixer was trained with another one and takes no part."""
     generalist = load_generalist(GeneralistRecipe(str(settings.sam), device, cache))
-    _, path = generalist_weights(str(settings.sam), cache)
-    window_m = DEFAULT_WINDOW_M if generalist.card is None else generalist.card.window_m
+    card = generalist.card
+    if card is None:  # a checkpoint of the user's own
+        sha256, window_m = file_sha256(Path(str(settings.sam))), DEFAULT_WINDOW_M
+    else:
+        sha256, window_m = card.source.sha256 if card.source else str(card.sha256), card.window_m
     return Refiner(
-        generalist, str(settings.sam), file_sha256(path), settings.window_m or window_m, settings.fuse or "sam", 0.0,
+        generalist, str(settings.sam), sha256, settings.window_m or window_m, settings.fuse or "sam", 0.0,
         PromptRules(),
     )  # fmt: skip
 
