@@ -9,9 +9,11 @@ cover, and what is not a village.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import from_origin
 
@@ -27,9 +29,18 @@ GSD_M = 0.8
 SPACING_M = 5000
 
 
-def main(source: Path, target: Path) -> None:
-    for folder in ("images", "labels"):
+def write_pair(target: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], **place: Any) -> None:
+    """``images/<name>.tif`` (3, H, W) and ``labels/<name>.tif`` (H, W) at one place."""
+    for folder, pixels, nodata in (("images", image, None), ("labels", labels[None], UNLABELLED)):
         (target / folder).mkdir(parents=True, exist_ok=True)
+        with rasterio.open(
+            target / folder / f"{name}.tif", "w", driver="GTiff", count=len(pixels), height=pixels.shape[1],
+            width=pixels.shape[2], dtype="uint8", nodata=nodata, compress="deflate", tiled=True, **place,
+        ) as dataset:  # fmt: skip
+            dataset.write(pixels)
+
+
+def main(source: Path, target: Path) -> None:
     for number, image_path in enumerate(sorted(source.glob("Tile */images/*.jpg"))):
         mask_path = image_path.parent.parent / "masks" / f"{image_path.stem}.png"
         image = np.moveaxis(np.asarray(Image.open(image_path).convert("RGB")), -1, 0)
@@ -37,15 +48,10 @@ def main(source: Path, target: Path) -> None:
         labels = np.full(colours.shape[:2], UNLABELLED, np.uint8)
         for value, colour in COLOURS.items():
             labels[(colours == colour).all(axis=-1)] = value
-        place = from_origin(300_000 + SPACING_M * (number % 9), 2_800_000 + SPACING_M * (number // 9), GSD_M, GSD_M)
-        name = f"{image_path.parent.parent.name.replace(' ', '').lower()}_{image_path.stem}.tif"
-        for folder, pixels, nodata in (("images", image, None), ("labels", labels[None], UNLABELLED)):
-            with rasterio.open(
-                target / folder / name, "w", driver="GTiff", count=len(pixels), height=pixels.shape[1],
-                width=pixels.shape[2], dtype="uint8", crs="EPSG:32640", transform=place, nodata=nodata,
-                compress="deflate", tiled=True,
-            ) as dataset:  # fmt: skip
-                dataset.write(pixels)
+        name = f"{image_path.parent.parent.name.replace(' ', '').lower()}_{image_path.stem}"
+        corner = 300_000 + SPACING_M * (number % 9), 2_800_000 + SPACING_M * (number // 9)
+        place = from_origin(*corner, GSD_M, GSD_M)
+        write_pair(target, name, image, labels, crs="EPSG:32640", transform=place)
     print(f"{number + 1} scenes in {target}")
 
 

@@ -6,7 +6,7 @@ from uvsam.catalog.datasets import dataset_cards
 
 def test_every_data_set_says_where_it_comes_from_and_what_is_allowed() -> None:
     cards = dataset_cards()
-    assert {card.name for card in cards} >= {"mumbai", "beijing", "dubai", "jakarta", "simulated"}
+    assert {card.name for card in cards} >= {"mumbai", "beijing", "dubai", "levir", "jakarta", "simulated"}
     assert all(card.licence and card.citation and card.source for card in cards)
 
 

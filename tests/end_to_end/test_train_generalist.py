@@ -57,3 +57,8 @@ def test_sources_of_another_file_can_be_taken(training: Path, tmp_path: Path) ->
     other = tmp_path / "other.yaml"
     other.write_text("name: other\noutput: run\nsources: small.yaml\n")
     assert load_training(GeneralistTraining, other).sources == whole.sources
+    other.write_text("name: other\noutput: run\nsources: [small.yaml, {name: more, images: i, labels: l}]\n")
+    assert [source.name for source in load_training(GeneralistTraining, other).sources[:-1]] == [
+        source.name for source in whole.sources
+    ]
+    assert load_training(GeneralistTraining, other).sources[-1].name == "more"

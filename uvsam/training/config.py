@@ -249,7 +249,7 @@ def load_training(kind: type[Run], path: Path, overrides: dict[str, Any] | None 
     """Read the training file of a kind of model; relative paths in it are relative to the current folder.
 
     ``base: other.yaml`` starts from another file beside it; what stands in this file wins, key by key at the top level.
-    ``sources: other.yaml`` takes the sources of another file.
+    ``sources: other.yaml`` takes the sources of another file, ``sources: [one.yaml, {name: ...}]`` adds them up.
 
     Raises:
         SettingsError: the file is missing, not YAML, or a setting is wrong (the message names it).
@@ -276,7 +276,18 @@ def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
         raise SettingsError(f"{path} is not a YAML file") from error
     if not isinstance(fields, dict):
         raise SettingsError(f"{path} must hold settings, one 'name: value' a line")
-    if isinstance(fields.get("sources"), str):
-        fields["sources"] = _read_with_base(path.parent / fields["sources"], depth + 1).get("sources")
+    sources = fields.get("sources", [])
+    if isinstance(sources, str):
+        sources = [sources]
+    if isinstance(sources, list) and any(isinstance(source, str) for source in sources):
+        parts = [_sources_of(path.parent / s, depth) if isinstance(s, str) else [s] for s in sources]
+        fields["sources"] = [source for part in parts for source in part]
     base = fields.pop("base", None)
     return fields if base is None else _read_with_base(path.parent / str(base), depth + 1) | fields
+
+
+def _sources_of(path: Path, depth: int) -> list[Any]:
+    sources = _read_with_base(path, depth + 1).get("sources")
+    if not isinstance(sources, list):
+        raise SettingsError(f"{path} has no list of sources")
+    return sources
