@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from uvsam.catalog.cards import file_sha256
+from uvsam.catalog.cards import file_sha256, load_card
 from uvsam.catalog.generalists import load_generalist_card
 from uvsam.catalog.uvsam import load_uvsam_card
 from uvsam.cli.main import run
@@ -173,11 +173,35 @@ def test_it_starts_from_a_specialist_and_keeps_how_that_is_used(training: Path, 
     torch.testing.assert_close(after[f"specialist.{name}"], before[name], atol=1e-3, rtol=0)
 
 
+def test_tiles_that_took_no_part_are_judged_in_the_end(
+    training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = yaml.safe_load(training.read_text())
+    del fields["network"]
+    training.write_text(yaml.safe_dump(fields))
+    change(
+        training, specialist="uvsam-specialist", classes=list(load_card().classes), learning_rate=1e-9, steps=1,
+        validation={"share": 0}, tests=[fields["sources"][0] | {"name": "elsewhere"}],
+    )  # fmt: skip
+    assert run(["train", "uvsam", str(training)]) == 0
+    quality = {
+        item.measure: item.value
+        for item in load_uvsam_card(tmp_path / "run" / "whole.yaml").quality
+        if "elsewhere" in item.tested_on
+    }
+    assert quality["pixel IoU of the specialist alone"] > 0.7  # the model that knows such cities
+    assert quality["pixel IoU of both models"] < quality["pixel IoU of the specialist alone"]  # a generalist of noise
+    assert 0 < quality["F1 of contours by the paper's rule of the specialist alone"] <= 1
+    said = capsys.readouterr().out
+    assert f"pixel IoU of the specialist alone: {quality['pixel IoU of the specialist alone']:.3f}" in said
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"crop_px": 256}, "crop_px must be 512"),
         ({"generalist": "nowhere.yaml"}, "no model card at nowhere.yaml"),
+        ({"tests": [{"name": "t", "images": "i", "labels": "l", "values": {1: "slum"}}]}, "unknown classes"),
         ({"without": ["box", "mask"]}, "a prompt needs its box or its mask"),
         ({"specialist": "uvsam-specialist"}, "brings its own network"),
         ({"legacy": True}, "legacy needs two classes and a crop_px of 1024"),

@@ -1,5 +1,6 @@
-"""The paper's prompts, against its border following and by hand."""
+"""The paper's prompts, against OpenCV and by hand."""
 
+import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,59 +8,24 @@ from hypothesis.extra import numpy as hnp
 
 from uvsam.prompts.legacy import find_contours, legacy_prompts
 
-RING = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # clockwise from the right, y down
 
-
-def around(centre, first, step):
-    """The eight neighbours of a pixel from one of them on, clockwise (step 1) or counterclockwise (-1)."""
-    at = RING.index((first[0] - centre[0], first[1] - centre[1]))
-    turned = (RING[(at + step * k) % 8] for k in range(8))
-    return [(centre[0] + dy, centre[1] + dx) for dy, dx in turned]
-
-
-def followed_borders(mask):
-    """Borders of a binary map by following them: Suzuki and Abe (1985), algorithm 1, with 8-connected foreground."""
-    f = np.pad(mask.astype(int), 1)
-    borders, number = [], 1
-    for i, j in np.ndindex(f.shape):
-        if f[i, j] == 1 and f[i, j - 1] == 0:
-            start, hole = (i, j - 1), False
-        elif f[i, j] >= 1 and f[i, j + 1] == 0:
-            start, hole = (i, j + 1), True
-        else:
-            continue
-        number += 1
-        last = next((place for place in around((i, j), start, 1) if f[place]), None)
-        points = [(i, j)]
-        if last is None:
-            f[i, j] = -number
-        else:
-            before, here = last, (i, j)
-            while True:
-                right_is_empty = False
-                for place in [*around(here, before, -1)[1:], before]:
-                    if f[place]:
-                        break
-                    right_is_empty |= place == (here[0], here[1] + 1)
-                if right_is_empty:
-                    f[here] = -number
-                elif f[here] == 1:
-                    f[here] = number
-                if place == (i, j) and here == last:
-                    break
-                before, here = here, place
-                points.append(here)
-        y, x = np.array(points).T - 1
-        area = abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
-        borders.append(((x.min(), y.min(), x.max() + 1, y.max() + 1), area, hole))
-    return borders
-
-
-@settings(max_examples=300, deadline=None)
-@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_contours_are_those_of_border_following(mask):
-    found = sorted((contour.bounds_xyxy, contour.area_px, contour.hole) for contour in find_contours(mask))
-    assert found == sorted(followed_borders(mask))
+@settings(max_examples=500, deadline=None)
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 1)))
+def test_contours_are_those_of_opencv_in_its_order(mask):
+    theirs, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    ours = find_contours(mask > 0)
+    assert len(ours) == len(theirs)
+    depth = []
+    for points, contour in zip(theirs, ours, strict=True):
+        parent = tree[0][len(depth)][3]
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+        x, y, width, height = cv2.boundingRect(points)
+        assert contour.bounds_xyxy == (x, y, x + width, y + height)
+        assert contour.area_px == cv2.contourArea(points)
+        assert contour.hole == depth[-1] % 2
+        drawn = np.zeros_like(mask)
+        cv2.drawContours(drawn, [points], 0, 1, cv2.FILLED)
+        assert np.array_equal(contour.filled, drawn[y : y + height, x : x + width])
 
 
 def test_contours_by_hand():
@@ -68,9 +34,9 @@ def test_contours_by_hand():
     mask[5, 7] = False  # a hole of one pixel: its border is a diamond of four
     mask[15, 20:28] = True  # a line has no area
     assert [contour[:2] for contour in find_contours(mask)] == [
+        ((20, 15, 28, 16), 0),
         ((3, 2, 15, 12), 11 * 9),
         ((6, 4, 9, 7), 2),
-        ((20, 15, 28, 16), 0),
     ]
 
 

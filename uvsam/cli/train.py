@@ -67,6 +67,7 @@ def uvsam(config: Path, resume: bool, **given: Any) -> None:
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
     """
+    from uvsam.catalog.uvsam import load_uvsam_card
     from uvsam.cli.models import cache_folder
     from uvsam.training.config import UvSamTraining, load_training
     from uvsam.workflows.train import train_uvsam
@@ -75,6 +76,8 @@ def uvsam(config: Path, resume: bool, **given: Any) -> None:
     trained = _train(partial(train_uvsam, cache=cache_folder()), training, resume)
     if training.augmentation.views_only:
         click.echo(f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
+    for quality in load_uvsam_card(trained.card).quality:
+        click.echo(f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})")
     click.echo(f"model: {trained.card}")
 
 

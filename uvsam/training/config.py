@@ -131,11 +131,16 @@ class TrainingRun(Strict):
     def _labels_are_known(self) -> Self:
         if len(self.classes) < 2 or self.classes[-1] != "village":
             raise ValueError("classes must have at least two entries, the last one 'village'")
-        for source in self.sources:
+        for source in self.all_sources:
             unknown = set(source.values.values()) - {*self.classes, "other"}
             if unknown:
                 raise ValueError(f"source '{source.name}' maps labels to unknown classes {sorted(unknown)}")
         return self
+
+    @property
+    def all_sources(self) -> tuple[Source, ...]:
+        """Whatever is read."""
+        return self.sources
 
 
 class SpecialistTraining(TrainingRun):
@@ -206,7 +211,10 @@ class UvSamTraining(SpecialistTraining):
             Samples are then squares of a grid, and the generalist's embeddings are kept on disk: 2 MB for each.
         schedule: ``smooth``, as for all models; ``paper``: a linear warm-up over one epoch, a cosine in steps of whole
             epochs, gradients as they are.
-        legacy: the paper's prompts and losses as its experiments had them, mistakes included; on a grid of squares.
+        legacy: the paper's prompts, losses and tests as its experiments had them, mistakes included; on a grid of
+            squares.
+        tests: sources that take no part in training; in the end their squares are outlined, judged as in the paper
+            (:mod:`uvsam.evaluation.paper`), and the result is in the card.
     """
 
     generalist: str
@@ -223,6 +231,7 @@ class UvSamTraining(SpecialistTraining):
     views: int = Field(default=8, ge=1, le=8)
     schedule: Literal["smooth", "paper"] = "smooth"
     legacy: bool = False
+    tests: tuple[Source, ...] = ()
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -235,6 +244,10 @@ class UvSamTraining(SpecialistTraining):
         if self.legacy and (len(self.classes) != 2 or self.crop_px != 1024):
             raise ValueError("legacy needs two classes and a crop_px of 1024, as in the paper")
         return self
+
+    @property
+    def all_sources(self) -> tuple[Source, ...]:
+        return (*self.sources, *self.tests)
 
     @property
     def on_tiles(self) -> bool:

@@ -110,11 +110,11 @@ class UvSamModule(AveragedModule):
             return paper_prompts(logits.flip(-1) if rng.random() < 0.5 else logits, min_px=self.min_px)
         if rng.random() < self.run.truth_prompts:
             return truth_prompts(village, min_px=self.min_px, most=self.run.prompts, rng=rng)
-        return self._own_prompts(logits, valid, rng)
+        return self._own_prompts(logits, valid, self.run.prompts, rng)
 
-    def _own_prompts(self, logits: Tensor, valid: Tensor, rng: np.random.Generator) -> LivePrompts:
+    def _own_prompts(self, logits: Tensor, valid: Tensor, most: int, rng: np.random.Generator) -> LivePrompts:
         return specialist_prompts(
-            self._log_odds(logits[None])[0], valid, self.rules, min_px=self.min_px, most=self.run.prompts, rng=rng
+            self._log_odds(logits[None])[0], valid, self.rules, min_px=self.min_px, most=most, rng=rng
         )
 
     def _outlines(
@@ -174,21 +174,32 @@ class UvSamModule(AveragedModule):
         self.counts.zero_()
 
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
+        village = self.loss.village[batch["rows"].long()]
+        found = self.found(batch, np.random.default_rng([self.run.seed, index]), self.run.prompts)
+        for masks, labels in zip(found, village, strict=True):
+            known, truth = ~torch.isnan(labels), labels == 1
+            for row, mask in enumerate(masks):
+                counts = ((mask & truth & known).sum(), ((mask | truth) & known).sum())
+                self.counts[row] += torch.stack(counts).cpu()
+
+    def found(self, batch: dict[str, Tensor], rng: np.random.Generator, most: int) -> list[tuple[Tensor, Tensor]]:
+        """What the averaged weights outline on each crop: the specialist alone, and both models; (S, S) bool.
+
+        Args:
+            most: of more regions, so many are chosen by chance to be asked about.
+        """
         network = self.whole(averaged=True)
         fused = network.fuse(self._images(batch))
         logits = self._classified(network, fused)
-        rng = np.random.default_rng([self.run.seed, index])
         asked = [
-            paper_prompts(own, min_px=self.min_px) if self.run.legacy else self._own_prompts(own, valid, rng)
+            paper_prompts(own, min_px=self.min_px) if self.run.legacy else self._own_prompts(own, valid, most, rng)
             for own, valid in zip(logits, batch["valid"], strict=True)
         ]
-        village = self.loss.village[batch["rows"].long()]
         outlines = self._outlines(network, batch, fused, asked)
-        for own, (masks, _), prompts, labels in zip(self._log_odds(logits) > 0, outlines, asked, village, strict=True):
-            known, truth = ~torch.isnan(labels), labels == 1
-            for row, found in enumerate((own, self._joined(own, masks, prompts))):
-                counts = ((found & truth & known).sum(), ((found | truth) & known).sum())
-                self.counts[row] += torch.stack(counts).cpu()
+        return [
+            (own, self._joined(own, masks, prompts))
+            for own, (masks, _), prompts in zip(self._log_odds(logits) > 0, outlines, asked, strict=True)
+        ]
 
     def _joined(self, own: Tensor, masks: Tensor, prompts: LivePrompts) -> Tensor:
         """The generalist's masks (N, S, S) where it was asked, and the specialist's (S, S) elsewhere."""

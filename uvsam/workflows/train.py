@@ -28,6 +28,7 @@ from uvsam.training.targets import target_table
 from uvsam.training.tiling import TiledMixture, TileSampler
 from uvsam.training.uvsam import UvSamModule
 from uvsam.workflows.fitting import fit, half_precision, start, write_file
+from uvsam.workflows.judging import judge_tiles
 
 AnyCard = TypeVar("AnyCard", ModelCard, GeneralistCard)
 
@@ -161,7 +162,10 @@ def train_uvsam(
     measured = fit(module, data, sources, config, sampler=sampler, resume=resume, progress=progress)
     trained = module.whole(averaged=True) if bundled else module.average.module
     names = (("val_specialist_iou", "the specialist alone"), ("val_iou", "both models"))
-    path = _export(trained, card, config.output, _held_out_quality(measured, names, config, command))
+    quality = _held_out_quality(measured, names, config, command)
+    if config.tests:
+        quality += judge_tiles(module, config, command, progress)
+    path = _export(trained, card, config.output, quality)
     return TrainedUvSam(path, kept.computed if kept else 0, kept.reused if kept else 0)
 
 
