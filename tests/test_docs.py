@@ -9,7 +9,15 @@ import click
 import pytest
 
 from uvsam.cli.main import cli
-from uvsam.training.config import Augmentation, Source, SpecialistTraining, UvSamTraining, Validation, load_training
+from uvsam.training.config import (
+    Augmentation,
+    GeneralistTraining,
+    Source,
+    SpecialistTraining,
+    UvSamTraining,
+    Validation,
+    load_training,
+)
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
 ROOT = Path(__file__).parents[1]
@@ -100,10 +108,10 @@ def test_training_files_in_the_text_load(tmp_path: Path) -> None:
 
 def test_every_training_setting_is_explained_with_its_default() -> None:
     text = (DOCS / "train_on_your_labels.md").read_text(encoding="utf-8")
-    for model in (SpecialistTraining, Source, Validation, Augmentation):
+    for model in (SpecialistTraining, GeneralistTraining, UvSamTraining, Source, Validation, Augmentation):
         for name, field in model.model_fields.items():
             assert re.search(rf"`{name}[`:.]", text), f"{name} of {model.__name__} is not explained"
-            if isinstance(field.default, int | float):
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
                 said = re.search(rf"`{name}`[^\n]*?\b{field.default:g}\b", text)
                 assert said, f"{name} is {field.default:g} by default"
 

@@ -204,6 +204,7 @@ def test_tiles_that_took_no_part_are_judged_in_the_end(
         ({"tests": [{"name": "t", "images": "i", "labels": "l", "values": {1: "slum"}}]}, "unknown classes"),
         ({"without": ["box", "mask"]}, "a prompt needs its box or its mask"),
         ({"specialist": "uvsam-specialist"}, "brings its own network"),
+        ({"specialist": "uvsam-specialist", "chip_px": 512}, "brings its own chip_px"),
         ({"legacy": True}, "legacy needs two classes and a crop_px of 1024"),
     ],
 )

@@ -237,8 +237,9 @@ class UvSamTraining(SpecialistTraining):
     def _can_be_asked(self) -> Self:
         if {"box", "mask"} <= set(self.without):
             raise ValueError("a prompt needs its box or its mask")
-        if self.specialist is not None and "network" in self.model_fields_set:
-            raise ValueError("a specialist to start from brings its own network; leave one of the two out")
+        brought = {"network", "encoder_weights", "chip_px", "halo_px"} & self.model_fields_set
+        if self.specialist is not None and brought:
+            raise ValueError(f"a specialist to start from brings its own {min(brought)}; leave one of the two out")
         if self.network.arch == "fcn":
             raise ValueError("network.arch 'fcn' has no fused features for the generalist")
         if self.legacy and (len(self.classes) != 2 or self.crop_px != 1024):

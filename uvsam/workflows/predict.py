@@ -123,7 +123,7 @@ def predict(
             refined = refine_scene(
                 scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
                 min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, temperature=refiner.temperature,
-                tokens=refiner.tokens, progress=progress,
+                batch=settings.batch, tokens=refiner.tokens, progress=progress,
             )  # fmt: skip
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
