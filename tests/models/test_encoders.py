@@ -113,9 +113,13 @@ def channel_norm(features: Tensor, state: dict[str, Tensor], name: str) -> Tenso
     return normed.permute(0, 3, 1, 2)
 
 
-@pytest.fixture(scope="module")
-def efficient() -> nn.Module:
-    return randomise(ENCODERS["efficientvit_l0"].build())
+SIZES = {"l0": ((1, 1, 1, 4, 4), 4), "l1": ((1, 1, 1, 6, 6), 8), "l2": ((1, 2, 2, 8, 8), 12)}
+"""EfficientViT-SAM: blocks in the stem and the stages, and in the neck."""
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def efficient(request: pytest.FixtureRequest) -> tuple[nn.Module, tuple[int, ...], int]:
+    return randomise(ENCODERS[f"efficientvit_{request.param}"].build()), *SIZES[request.param]
 
 
 def timm_name_in_efficientvit(name: str) -> str:
@@ -126,27 +130,29 @@ def timm_name_in_efficientvit(name: str) -> str:
 
 
 def test_efficientvit_is_timms_stage_by_stage(efficient: Any) -> None:
+    ours, depths, _ = efficient
     other: Any = EfficientVitLarge(
-        widths=(32, 64, 128, 256, 512), depths=(1, 1, 1, 4, 4), norm_eps=1e-6, head_widths=(8, 8), num_classes=0
+        widths=(32, 64, 128, 256, 512), depths=depths, norm_eps=1e-6, head_widths=(8, 8), num_classes=0
     ).eval()
     state = {
         timm_name_in_efficientvit(name): value
-        for name, value in efficient.state_dict().items()
+        for name, value in ours.state_dict().items()
         if name.startswith("backbone.")
     }
     missing, unexpected = other.load_state_dict(state, strict=False)
     assert not unexpected
     assert all(name.startswith("head.") for name in missing)
     with torch.inference_mode():
-        ours = efficient.backbone(images(256))
+        stages = ours.backbone(images(256))
         expected = other.forward_intermediates(images(256), intermediates_only=True)
-    for stage, other_stage in zip(ours[1:], expected, strict=True):
+    for stage, other_stage in zip(stages[1:], expected, strict=True):
         torch.testing.assert_close(stage, other_stage, atol=1e-4, rtol=0)
 
 
 def test_the_neck_of_efficientvit_is_its_formula(efficient: Any) -> None:
     """1 x 1 convolutions and norms, bicubic to 64 x 64, sum, residual fused blocks, 1 x 1, channel norm."""
-    state = dict(efficient.state_dict())
+    ours, _, depth = efficient
+    state = dict(ours.state_dict())
     rng = torch.Generator().manual_seed(2)
     levels = [torch.randn(1, width, 64 // s, 64 // s, generator=rng) for width, s in ((128, 1), (256, 2), (512, 4))]
 
@@ -165,10 +171,13 @@ def test_the_neck_of_efficientvit_is_its_formula(efficient: Any) -> None:
         for number, level in enumerate(reversed(levels)):
             level = convolved(level, f"neck.input_ops.{number}.op_list.0")
             fused = fused + F.interpolate(level, (64, 64), mode="bicubic", align_corners=False)
-        for block in range(4):
+        assert (
+            sum(name.startswith("neck.middle") and name.endswith("point_conv.conv.weight") for name in state) == depth
+        )
+        for block in range(depth):
             name = f"neck.middle.op_list.{block}.main"
             inner = F.gelu(convolved(fused, f"{name}.spatial_conv"), approximate="tanh")
             fused = fused + convolved(inner, f"{name}.point_conv")
         out = "neck.output_ops.0.op_list.0.conv"
         expected = channel_norm(F.conv2d(fused, state[f"{out}.weight"], state[f"{out}.bias"]), state, "norm")
-        torch.testing.assert_close(efficient.norm(efficient.neck(levels)), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours.norm(ours.neck(levels)), expected, atol=1e-4, rtol=0)
