@@ -56,6 +56,8 @@ class Augment:
             image = F.adjust_saturation(image, _uniform(generator, 1 - strength, 1 + strength))
             haze = strength / 2 * _uniform(generator, 0, 1) ** 2
             image = image * (1 - haze) + haze * 0.75
+        if hue := self.settings.hue:
+            image = F.adjust_hue(image.clamp(0, 1), _uniform(generator, -hue, hue))
         if _uniform(generator, 0, 1) < self.settings.grey:
             image = F.rgb_to_grayscale(image, num_output_channels=3)
         return image.clamp(0, 1) * 255

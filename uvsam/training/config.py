@@ -51,6 +51,7 @@ class Augmentation(Strict):
         rotate: share of the samples turned by any angle; all are mirrored.
         turn: share of the samples turned by right angles.
         colour: strength of brightness, contrast, saturation, gamma, haze and per-band gain.
+        hue: hues are turned by up to this share of the circle.
         degrade: share of the samples that are blurred, or shrunk and enlarged again.
         coarsen: all samples are shrunk by up to this factor and enlarged again.
         grey: share of the samples without colour.
@@ -60,6 +61,7 @@ class Augmentation(Strict):
     rotate: float = Field(default=0.5, ge=0, le=1)
     turn: float = Field(default=1.0, ge=0, le=1)
     colour: float = Field(default=0.3, ge=0, le=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
     degrade: float = Field(default=0.3, ge=0, le=1)
     coarsen: float = Field(default=1.0, ge=1)
     grey: float = Field(default=0.05, ge=0, le=1)
@@ -67,7 +69,7 @@ class Augmentation(Strict):
     @property
     def views_only(self) -> bool:
         """Whether a sample is only mirrored and turned by right angles, so that it has no more than eight forms."""
-        changes_pixels = self.rotate or self.colour or self.degrade or self.grey
+        changes_pixels = self.rotate or self.colour or self.hue or self.degrade or self.grey
         return self.scale == self.coarsen == self.turn == 1 and not changes_pixels
 
 
