@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import yaml
-from areas import Area, test_areas
+from areas import Area, score_area, test_areas
 from numpy.typing import NDArray
 from quality import Scaling, other
 from scipy.optimize import minimize
@@ -32,14 +32,10 @@ from uvsam.evaluation.rasters import LabelRaster
 from uvsam.models.specialist import ModelRecipe
 from uvsam.models.uvsam import load_uvsam_specialist
 from uvsam.mosaic.instances import log_odds
-from uvsam.raster.radiometry import estimate_stretch
-from uvsam.raster.scene import model_scale, open_scene
 from uvsam.settings import PredictSettings
-from uvsam.tiles import plan_tiles
 from uvsam.training.config import UvSamTraining, load_training
 from uvsam.workflows.evaluate import evaluate
 from uvsam.workflows.predict import predict
-from uvsam.workflows.scoring import score_scene
 from uvsam.workflows.train import train_uvsam
 
 WITHOUT = {
@@ -71,21 +67,15 @@ def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float
     return scores | {"seconds": prediction.seconds}
 
 
-def own_scores(card: Path, area: Area, path: Path) -> Path:
-    """Scores of the specialist of a UV-SAM model."""
-    scene, specialist = open_scene(area.image), load_uvsam_specialist(ModelRecipe(card))
-    scale = model_scale(scene, specialist.card.gsd_m)
-    plan = plan_tiles(scene.shape, scale, chip_px=specialist.card.chip_px, halo_px=specialist.card.halo_px)
-    score_scene(scene, estimate_stretch(scene), specialist, plan, path)
-    return path
-
-
 def fit_temperature(area: Area, specialist: Path, generalist: Path, threshold: float) -> float:
     """Temperature with which the mean of two score rasters weighs both as a logistic regression of the labels does.
 
     Over the pixels that the generalist changed; both are taken relative to the threshold, as the mean is.
     """
-    read = [rasterio.open(path).read(1) for path in (specialist, generalist, area.labels)]
+    read = []
+    for path in (specialist, generalist, area.labels):
+        with rasterio.open(path) as dataset:
+            read.append(dataset.read(1))
     changed = (read[0] != read[1]) & (read[2] != 255)
     x = np.stack([log_odds(read[i][changed]) - logit(threshold) for i in (0, 1)])
     sign = np.where(read[2][changed] == 1, 1.0, -1.0)
@@ -126,10 +116,9 @@ class Fold:
         generalist = work / f"ablation_{self.name}_generalist.gpkg"
         settings = PredictSettings(model=str(tempered(card, 1.0)), fuse="sam", **self.settings)
         predict(self.areas[0].image, generalist, settings, save_scores=generalist.with_suffix(".tif"), overwrite=True)
-        specialist = own_scores(card, self.areas[0], work / f"ablation_{self.name}_specialist.tif")
-        return fit_temperature(
-            self.areas[0], specialist, generalist.with_suffix(".tif"), self.settings["threshold"]
-        )  # fmt: skip
+        specialist = load_uvsam_specialist(ModelRecipe(card))
+        own = score_area(self.areas[0], specialist, work / f"ablation_{self.name}_specialist.tif")
+        return fit_temperature(self.areas[0], own, generalist.with_suffix(".tif"), self.settings["threshold"])
 
 
 def open_fold(name: str, areas: dict[str, Area], fits: dict[str, Any]) -> Fold:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rasterio
 import yaml
-from areas import Area, test_areas
+from areas import Area, score_area, test_areas
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy.optimize import minimize
@@ -33,11 +33,8 @@ from uvsam.catalog.cards import load_card
 from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import LEVELS
-from uvsam.raster.radiometry import estimate_stretch
-from uvsam.raster.scene import model_scale, open_scene
-from uvsam.tiles import plan_tiles
+from uvsam.raster.scene import open_scene
 from uvsam.vectors.villages import villages_from_scores
-from uvsam.workflows.scoring import score_scene
 
 COMMAND = "python benchmarks/quality.py"
 FITTED = {"fold-a": ("Mumbai C",), "fold-c": ("Mumbai A",)}
@@ -48,13 +45,11 @@ def scores_of(area: Area, work: Path, views: int) -> Path:
     card = load_card(area.card)
     path = work / f"{area.name.replace(' ', '_').replace(',', '')}_{card.sha256[:8]}_{views}.tif"
     if not path.exists():
-        scene = open_scene(area.image)
-        plan = plan_tiles(scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px)
         specialist = load_specialist(ModelRecipe(area.card))
         specialist.card = card.model_copy(
             update={"calibration": card.calibration.model_copy(update={"temperature": 1.0, "offset": 0.0})}
         )
-        score_scene(scene, estimate_stretch(scene), specialist, plan, path, views=views)
+        score_area(area, specialist, path, views)
     return path
 
 
