@@ -62,7 +62,7 @@ class Histories:
     Attributes:
         ids: for each period the history of each village (N,), from 1.
         events: for each period the event of each village (N,).
-        origins: for each period the history that each village comes from (N,): its own, the one it split off from, or 0.
+        origins: for each period the history that each village comes from (N,): its own, the one it left, or 0.
         ended: what did not go on, in the order of periods.
     """
 

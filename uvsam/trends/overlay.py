@@ -67,19 +67,27 @@ def compare(before: Polygons, after: Polygons, *, tolerance_m: float, min_change
         min_change_m2: smaller pieces are jitter, too.
     """
     links = shared_ground(before, after)
-    lost = _beyond(before, after, links.before, links.area_m2, tolerance_m, min_change_m2)
-    gained = _beyond(after, before, links.after, links.area_m2, tolerance_m, min_change_m2)
+    alike = _alike(before, after, links, tolerance_m)
+    lost = _beyond(before, after, links.before, links.area_m2, alike.before, tolerance_m, min_change_m2)
+    gained = _beyond(after, before, links.after, links.area_m2, alike.after, tolerance_m, min_change_m2)
     return Comparison(links, lost, gained)
 
 
+def _alike(before: Polygons, after: Polygons, links: Links, tolerance_m: float) -> Links:
+    """Links of two villages whose outlines are nowhere further apart than the tolerance: most of a city."""
+    apart = shapely.hausdorff_distance(before[links.before], after[links.after])
+    return links.where(apart <= tolerance_m)
+
+
 def _beyond(
-    own: Polygons, other: Polygons, linked: NDArray[np.intp], shared_m2: NDArray[np.float64], tolerance_m: float,
-    least_m2: float,
+    own: Polygons, other: Polygons, linked: NDArray[np.intp], shared_m2: NDArray[np.float64], alike: NDArray[np.intp],
+    tolerance_m: float, least_m2: float,
 ) -> Polygons:  # fmt: skip
     """Of each of ``own`` what ``other`` does not have, as far as it reaches further from it than the tolerance."""
     beyond = np.full(len(own), EMPTY, dtype=object)
     missing_m2 = shapely.area(own) - np.bincount(linked, shared_m2, minlength=len(own))
-    some = np.flatnonzero(missing_m2 > max(least_m2, NOTHING_M2))  # most of a city did not change
+    missing_m2[alike] = 0
+    some = np.flatnonzero(missing_m2 > max(least_m2, NOTHING_M2))
     around = _joined_near(own[some], other, tolerance_m)
     far = areal(shapely.difference(own[some], shapely.buffer(around, tolerance_m, quad_segs=QUARTER)))
     reached = ~shapely.is_empty(far)

@@ -1,0 +1,78 @@
+"""How far the image of one period lies beside that of another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from uvsam.trends.lineage import NONE, pair_off
+from uvsam.trends.overlay import Polygons, shared_ground
+
+ROUNDS = 3
+LEAST_PAIRS = 5
+LEAST_IOU = 0.3
+LARGEST_CHANGE = 0.1
+MAD_TO_SIGMA = 1.4826
+MEDIAN_TO_MEAN = 1.2533
+"""A median of normal values scatters so much more than their mean."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Where the later layer lies beside the earlier one, in metres; taken off, it fits.
+
+    Attributes:
+        east_m, north_m: the shift; 0 where there is too little to tell.
+        error_m: standard error of each; NaN where there is too little to tell.
+        villages: how many it was told from.
+    """
+
+    east_m: float = 0.0
+    north_m: float = 0.0
+    error_m: float = float("nan")
+    villages: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        return self.villages >= LEAST_PAIRS
+
+
+def estimate_shift(before: Polygons, after: Polygons) -> Shift:
+    """The median way of the centroids of villages that are there in both layers and have kept their size.
+
+    A village that grew on one side moves its centroid, so only those count whose area changed by less than a tenth;
+    what they did on their own scatters, and what the image did is common to all. Shifts up to about a third of the size
+    of the villages are found.
+
+    Args:
+        before, after: polygons on one map in metres; those of one layer do not overlap each other.
+    """
+    shift = Shift()
+    for _ in range(ROUNDS):
+        moved = shapely.transform(after, lambda xy, by=shift: xy - (by.east_m, by.north_m))
+        ways = _ways(before, moved)
+        if len(ways) < LEAST_PAIRS:
+            return Shift()
+        step = np.median(ways, axis=0)
+        scatter = MAD_TO_SIGMA * np.median(np.abs(ways - step))
+        error = MEDIAN_TO_MEAN * scatter / np.sqrt(len(ways))
+        shift = Shift(shift.east_m + float(step[0]), shift.north_m + float(step[1]), float(error), len(ways))
+    return shift
+
+
+def _ways(before: Polygons, after: Polygons) -> NDArray[np.float64]:
+    """(N, 2) from the centroid before to that after, of villages that are the same."""
+    links = shared_ground(before, after)
+    continues = pair_off(links, len(before), len(after))
+    same = np.flatnonzero(continues != NONE)
+    own, other = before[continues[same]], after[same]
+    areas = shapely.area(own), shapely.area(other)
+    shared = shapely.area(shapely.intersection(own, other))
+    alike = (shared >= LEAST_IOU * (areas[0] + areas[1] - shared)) & (
+        np.abs(areas[1] - areas[0]) <= LARGEST_CHANGE * areas[0]
+    )
+    ways: NDArray[np.float64] = (
+        shapely.get_coordinates(shapely.centroid(other[alike])) - shapely.get_coordinates(shapely.centroid(own[alike]))
+    )  # fmt: skip
+    return ways
