@@ -1,0 +1,71 @@
+"""The same results wherever tasks run, few under way at a time, and errors that arrive."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from uvsam.engine.executors import AHEAD, open_run
+from uvsam.errors import SettingsError
+
+PLACES: dict[str, dict[str, Any]] = {
+    "here": {}, "threads": {"workers": 2}, "processes": {"workers": 2, "processes": True},
+}  # fmt: skip
+
+
+def square(task: int) -> int:
+    if task == 666:
+        raise ValueError("not this one")
+    return task * task
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_task_is_done_once(place: str) -> None:
+    with open_run(**PLACES[place]) as run:
+        assert sorted(run(square, range(40))) == [n * n for n in range(40)]
+        assert list(run(square, [])) == []
+        with pytest.raises(ValueError, match="not this one"):
+            list(run(square, [1, 666, 2]))
+        assert sorted(run(square, range(5))) == [0, 1, 4, 9, 16]  # an error leaves it usable
+
+
+def test_few_tasks_are_under_way_at_a_time() -> None:
+    begun = 0
+
+    def counted() -> Iterator[int]:
+        nonlocal begun
+        for task in range(1000):
+            begun += 1
+            yield task
+
+    with open_run(workers=2) as run:
+        for done, _ in enumerate(run(square, counted()), start=1):
+            assert begun <= done + 2 * AHEAD
+            if done == 20:
+                break
+
+
+def test_a_cluster_elsewhere_gives_the_same() -> None:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        open_run(dask=cluster.scheduler_address) as run,
+    ):
+        assert sorted(run(square, range(10))) == [n * n for n in range(10)]
+
+
+def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvsam.engine.executors.CONNECT_S", 1)
+    with pytest.raises(SettingsError, match="no Dask scheduler answers at tcp"), open_run(dask="tcp://127.0.0.1:1"):
+        pass
+
+
+def test_threads_are_threads_of_this_process() -> None:
+    with open_run(workers=2) as run:
+        assert set(run(_thread, range(4))) - {threading.main_thread().name}
+
+
+def _thread(_: int) -> str:
+    return threading.current_thread().name

@@ -1,0 +1,100 @@
+"""One way to run many tasks, wherever they run.
+
+A task is a small picklable value and a function of it, never an array of pixels or a model: what a task needs it reads
+itself. At any time a few tasks per worker are under way, so a million of them need no more memory than ten.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from uvsam.errors import SettingsError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+AHEAD = 2
+"""Tasks under way per thread of a worker."""
+CONNECT_S = 20
+
+
+class Run(Protocol):
+    """Runs a function on every task and yields the results as they come, in any order.
+
+    An error in a task ends the iteration with that error. Leaving the iteration early cancels what has not begun.
+    """
+
+    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]: ...
+
+
+def here(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """One after the other in this thread."""
+    return map(function, tasks)
+
+
+@contextmanager
+def open_run(workers: int = 1, *, processes: bool = False, dask: str | None = None) -> Iterator[Run]:
+    """Prepare a place to run tasks.
+
+    Args:
+        workers: threads, or processes of one thread each, on this machine; 1 is :func:`here`.
+        processes: processes instead of threads, for work that holds Python's lock.
+        dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own.
+
+    Raises:
+        SettingsError: nobody answers at ``dask``, or there is no worker.
+    """
+    if dask is None and workers == 1:
+        yield here
+        return
+    from distributed import Client, LocalCluster
+
+    if dask is not None:
+        with _connected(dask) as client:
+            yield _on(client)
+        return
+    shape = (
+        {"n_workers": workers, "threads_per_worker": 1}
+        if processes
+        else {"n_workers": 1, "threads_per_worker": workers}
+    )
+    with (
+        LocalCluster(**shape, processes=processes, dashboard_address=None, memory_limit=0) as cluster,
+        Client(cluster) as client,
+    ):
+        yield _on(client)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"no Dask scheduler answers at {address}") from error
+    with client:
+        yield client
+
+
+def _on(client: Any) -> Run:
+    def run(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        import distributed
+
+        threads = sum(client.nthreads().values())
+        if not threads:
+            raise SettingsError(f"the Dask cluster at {client.scheduler.address} has no worker")
+        waiting = iter(tasks)
+        under_way = [client.submit(function, task, pure=False) for task in islice(waiting, AHEAD * threads)]
+        finished: Any = distributed.as_completed(under_way)
+        try:
+            for future in finished:
+                yield future.result()
+                future.release()
+                for task in islice(waiting, 1):
+                    finished.add(client.submit(function, task, pure=False))
+        finally:
+            client.cancel(list(finished.futures))
+
+    return run
