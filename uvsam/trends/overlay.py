@@ -26,8 +26,8 @@ class Links(NamedTuple):
     after: NDArray[np.intp]
     area_m2: NDArray[np.float64]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Links":
-        """Some of the pairs."""
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Links":
+        """Some of the pairs, or all in another order."""
         return Links(self.before[chosen], self.after[chosen], self.area_m2[chosen])
 
 

@@ -1,0 +1,149 @@
+"""The villages of a period on disk, in parts that lie together, so that no step needs all of them in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask_geopandas
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from uvsam.trends.overlay import Polygons
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+PER_LEAF = 20_000
+"""Villages of a leaf, about: some 100 MB while they are compared."""
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Rectangles that divide the map, with about as many villages in each: columns, and rows in every column.
+
+    Attributes:
+        x: (C - 1,) inner borders of the columns.
+        y: (C, R - 1) inner borders of the rows of each column.
+    """
+
+    x: Floats
+    y: Floats
+
+    @classmethod
+    def of(cls, centres: Floats, per_leaf: int = PER_LEAF) -> "Leaves":
+        """For villages with these centres (N, 2)."""
+        side = max(1, round(np.sqrt(len(centres) / per_leaf)))
+        at = np.arange(1, side) / side
+        if side == 1:
+            return cls(np.empty(0), np.empty((1, 0)))
+        x = np.quantile(centres[:, 0], at)
+        column = np.searchsorted(x, centres[:, 0], side="right")
+        y = [np.quantile(centres[column == k, 1], at) if (column == k).any() else at for k in range(side)]
+        return cls(x, np.array(y))
+
+    def __len__(self) -> int:
+        return int(self.y.size + len(self.y))
+
+    def leaf_of(self, centres: Floats) -> Index:
+        """Number of the leaf of each centre (N, 2)."""
+        column = np.searchsorted(self.x, centres[:, 0], side="right")
+        row = (self.y[column] <= centres[:, 1:]).sum(axis=1)
+        leaf: Index = column * (self.y.shape[1] + 1) + row
+        return leaf
+
+
+class Part(NamedTuple):
+    """Villages of a leaf: their rows in the period, from 0, and their polygons, (N,) each."""
+
+    rows: Index
+    polygons: Polygons
+
+
+@dataclass(frozen=True)
+class Store:
+    """A period on disk.
+
+    Attributes:
+        folder: one GeoParquet file for each leaf.
+        counts: villages of each leaf (L,); rows number the villages leaf by leaf.
+        bounds: (L, 4) left, bottom, right, top of the polygons of each leaf; NaN where there are none.
+    """
+
+    folder: Path
+    counts: Index
+    bounds: Floats
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def read(self, leaf: int) -> Part:
+        """The villages of a leaf."""
+        first = int(self.counts[:leaf].sum())
+        if not self.counts[leaf]:
+            return Part(np.empty(0, np.intp), np.empty(0, object))
+        polygons = gpd.read_parquet(_file(self.folder, leaf), columns=["geometry"]).geometry.to_numpy()
+        return Part(first + np.arange(len(polygons)), polygons)
+
+    def table(self) -> pd.DataFrame:
+        """What is known of the villages besides their polygons, row by row."""
+        parts = [gpd.read_parquet(_file(self.folder, leaf)) for leaf in np.flatnonzero(self.counts).tolist()]
+        found: pd.DataFrame = pd.concat([part.drop(columns="geometry") for part in parts], ignore_index=True)
+        return found
+
+    def polygons(self, rows: Index) -> Polygons:
+        """Polygons of some rows, in their order."""
+        found = np.empty(len(rows), object)
+        ends = np.cumsum(self.counts)
+        leaf = np.searchsorted(ends, rows, side="right")
+        for number in np.unique(leaf):
+            part, here = self.read(int(number)), leaf == number
+            found[here] = part.polygons[rows[here] - part.rows[0]]
+        return found
+
+    def near(self, leaf: int, box: Floats) -> Part:
+        """Villages of other leaves whose bounds meet a box."""
+        meets = ~((self.bounds[:, :2] > box[2:]).any(axis=1) | (self.bounds[:, 2:] < box[:2]).any(axis=1))
+        meets &= ~np.isnan(self.bounds[:, 0])
+        meets[leaf] = False
+        parts = [self.read(int(other)) for other in np.flatnonzero(meets)]
+        rows = np.concatenate([np.empty(0, np.intp), *(part.rows for part in parts)])
+        polygons = np.concatenate([np.empty(0, object), *(part.polygons for part in parts)])
+        own = shapely.bounds(polygons).reshape(-1, 4)
+        inside = ~((own[:, :2] > box[2:]).any(axis=1) | (own[:, 2:] < box[:2]).any(axis=1))
+        return Part(rows[inside], polygons[inside])
+
+
+def _file(folder: Path, leaf: int) -> Path:
+    return folder / f"part.{leaf}.parquet"
+
+
+def store(
+    villages: Any, prepare: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame], leaves: Leaves, folder: Path
+) -> Store:
+    """Write the villages of a period leaf by leaf.
+
+    Args:
+        villages: a dask-geopandas frame, as ``dask_geopandas.read_file`` gives it; its parts are read one by one.
+        prepare: brings a part to the common map, its polygons valid.
+        folder: new; where a Dask cluster shall help, one that all workers share.
+    """
+
+    def placed(part: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        prepared = prepare(part)
+        boxes = shapely.bounds(prepared.geometry.to_numpy()).reshape(-1, 4)
+        return prepared.assign(leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"))
+
+    parts = villages.map_partitions(placed, meta=placed(villages._meta))
+    parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)
+    stored = dask_geopandas.read_parquet(folder)
+    found = stored.map_partitions(_measure, meta=_measure(stored._meta)).compute().to_numpy()
+    return Store(folder, found[:, 0].astype(np.intp), found[:, 1:])
+
+
+def _measure(part: gpd.GeoDataFrame) -> pd.DataFrame:
+    bounds = part.total_bounds if len(part) else [np.nan] * 4
+    return pd.DataFrame([[float(len(part)), *map(float, bounds)]], columns=["count", "left", "bottom", "right", "top"])
