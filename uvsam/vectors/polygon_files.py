@@ -34,10 +34,15 @@ class PolygonLayer:
         """The polygons in ``crs``, their long edges divided first so that they stay where they are on the ground."""
         if self.crs is None or crs is None or self.crs == crs or len(self.polygons) == 0:
             return self.polygons
-        edge = EDGE_M / (METRES_PER_DEGREE if self.crs.is_geographic else self.crs.axis_info[0].unit_conversion_factor)
-        transform = Transformer.from_crs(self.crs, crs, always_xy=True).transform
-        moved = shapely.transform(shapely.segmentize(self.polygons, edge), transform, interleaved=False)
-        return polygons_only(moved)
+        return polygons_only(moved(self.polygons, self.crs, crs))
+
+
+def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object_]:
+    """Polygons of one CRS in another, one for one; see :meth:`PolygonLayer.to_crs`."""
+    edge = EDGE_M / (METRES_PER_DEGREE if crs.is_geographic else crs.axis_info[0].unit_conversion_factor)
+    transform = Transformer.from_crs(crs, to, always_xy=True).transform
+    found: NDArray[np.object_] = shapely.transform(shapely.segmentize(polygons, edge), transform, interleaved=False)
+    return found
 
 
 def read_polygons(path: Path, *, layer: str | None = None, where: str | None = None) -> PolygonLayer:
@@ -111,7 +116,14 @@ def layer_kinds(path: Path) -> dict[str, str | None]:
 
 
 def polygons_only(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Valid polygons and multipolygons of the same ground; points and lines that an overlay left are dropped.
+    """The geometries :func:`repaired`, those without an area dropped."""
+    fixed = repaired(geometries)
+    areal: NDArray[np.object_] = fixed[shapely.area(fixed) > 0]
+    return areal
+
+
+def repaired(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Valid geometries of the same ground, one for one; points and lines that an overlay left are gone.
 
     Parts that overlap are one: what is inside of any of them is inside.
     """
@@ -122,8 +134,7 @@ def polygons_only(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     for index in mixed:
         parts = shapely.get_parts(shapely.get_parts(fixed[index]))
         fixed[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
-    areal: NDArray[np.object_] = fixed[shapely.area(fixed) > 0]
-    return areal
+    return fixed
 
 
 def place(crs: CRS | None) -> CRS | None:

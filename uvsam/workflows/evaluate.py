@@ -16,12 +16,12 @@ from uvsam.errors import LabelError
 from uvsam.evaluation.areas import AreaBias, area_bias
 from uvsam.evaluation.boundaries import BoundaryScore, compare_boundaries
 from uvsam.evaluation.confusion import Confusion
-from uvsam.evaluation.local_map import local_map
 from uvsam.evaluation.objects import confusion_of, fill_holes, match_as_paper, match_optimally, pair_ious
 from uvsam.evaluation.pixels import count_areas, dissolve
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
 from uvsam.evaluation.region import Region, no_polygons
 from uvsam.progress import Progress, silent
+from uvsam.vectors.local_map import local_map
 from uvsam.vectors.polygon_files import PolygonLayer, polygon_layer, read_coverage, read_polygons
 
 OBJECT_IOU = 0.5

@@ -1,0 +1,147 @@
+"""Village layers with a date: which files, layers and rows are which period, and their rows read in pieces."""
+
+import datetime
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import geopandas as gpd
+import numpy as np
+import pyogrio
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from uvsam.errors import LabelError
+from uvsam.vectors.polygon_files import moved, place, polygon_layer, repaired
+
+CHUNK = 20_000
+"""Rows that are read at once."""
+KEPT = ("village_id", "confidence")
+"""Columns that are carried along where a layer has them."""
+YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+MIDDLE_OF_YEAR = (7, 1)
+
+
+@dataclass(frozen=True)
+class PeriodSource:
+    """The villages of one date.
+
+    Attributes:
+        path, layer: where they are.
+        where: SQL condition that tells them from those of other dates in the layer; None where there are none.
+        date: of the image. A year alone is the middle of the year.
+    """
+
+    path: Path
+    layer: str
+    where: str | None
+    date: datetime.date
+
+
+def find_periods(paths: Sequence[Path], dates: Sequence[datetime.date] = ()) -> list[PeriodSource]:
+    """The periods in vector files, in the order of time.
+
+    A file may hold several, told apart by a column ``period``. A date is the one given; else that of column
+    ``acquired``; else that of ``period``; else the year in the file's name.
+
+    Args:
+        dates: one for each of ``paths``, or none.
+
+    Raises:
+        LabelError: a file cannot be read or has no date, there are fewer than two periods, or two of the same date.
+    """
+    if dates and len(dates) != len(paths):
+        raise LabelError(f"{len(dates)} dates for {len(paths)} files; give one for each, or none")
+    found = [source for k, path in enumerate(paths) for source in _periods_of(path, dates[k] if dates else None)]
+    found.sort(key=lambda source: source.date)
+    if len(found) < 2:
+        raise LabelError("a trend needs two periods at least; give the layers of two dates")
+    for one, other in itertools.pairwise(found):
+        if one.date == other.date:
+            raise LabelError(f"{one.path} and {other.path} are both of {one.date}; say which is when with --dates")
+    return found
+
+
+def _periods_of(path: Path, given: datetime.date | None) -> list[PeriodSource]:
+    layer = polygon_layer(path)
+    if given is not None:
+        return [PeriodSource(path, layer, None, given)]
+    known = [name for name in ("period", "acquired") if name in pyogrio.read_info(path, layer=layer)["fields"]]
+    if not known:
+        return [PeriodSource(path, layer, None, _year_in(path.stem, path))]
+    table = pyogrio.read_dataframe(path, layer=layer, columns=known, read_geometry=False)
+    acquired = table["acquired"].dropna() if "acquired" in known else table.iloc[:0]
+    if "period" in known and table["period"].nunique() > 1:
+        sources = []
+        for period in sorted(table["period"].dropna().unique()):
+            where = f"period = {period}" if isinstance(period, int | float | np.number) else f"period = '{period}'"
+            own = acquired[table["period"].loc[acquired.index] == period].unique()
+            sources.append(PeriodSource(path, layer, where, _one_date(path, own) or _year_in(str(period), path)))
+        return sources
+    said = _one_date(path, acquired.unique() if len(acquired) else [])
+    text = str(table["period"].iloc[0]) if "period" in known and len(table) else path.stem
+    return [PeriodSource(path, layer, None, said or _year_in(text, path))]
+
+
+def _one_date(path: Path, dates: Any) -> datetime.date | None:
+    days = sorted({np.datetime64(date, "D").item() for date in dates})
+    if len(days) > 1:
+        raise LabelError(f"{path} has villages of {days[0]} to {days[-1]}; split it by date, or say one with --dates")
+    return days[0] if days else None
+
+
+def _year_in(text: str, path: Path) -> datetime.date:
+    years = YEAR.findall(text)
+    if len(set(years)) != 1:
+        raise LabelError(f"{path} does not say when its image was taken; say so with --dates")
+    return datetime.date(int(years[0]), *MIDDLE_OF_YEAR)
+
+
+def read_bounds(source: PeriodSource) -> NDArray[np.float64]:
+    """(N, 4) left, bottom, right, top of every row, in the CRS of the layer."""
+    bounds: NDArray[np.float64] = pyogrio.read_bounds(source.path, layer=source.layer, where=source.where)[1].T
+    return bounds
+
+
+def crs_of(source: PeriodSource) -> CRS | None:
+    """Where on earth a layer is; None if it does not say."""
+    text = pyogrio.read_info(source.path, layer=source.layer)["crs"]
+    return None if text is None else place(CRS.from_user_input(text))
+
+
+def read_lazily(source: PeriodSource, rows: int, crs: CRS | None) -> Any:
+    """A dask-geopandas frame of the villages on a map, read some thousand rows at a time.
+
+    Polygons are repaired; rows without one are left out. Of the columns, :data:`KEPT` are there, NaN where the layer
+    has none.
+
+    Args:
+        rows: how many the layer has.
+        crs: of the map; None where the layer has no place on earth.
+    """
+    own = crs_of(source)
+    has = [name for name in KEPT if name in pyogrio.read_info(source.path, layer=source.layer)["fields"]]
+
+    def read(first: int) -> gpd.GeoDataFrame:
+        frame = pyogrio.read_dataframe(
+            source.path, layer=source.layer, where=source.where, columns=has, force_2d=True, skip_features=first,
+            max_features=CHUNK,
+        )  # fmt: skip
+        return _prepared(frame, own, crs)
+
+    meta = _prepared(gpd.GeoDataFrame({name: [] for name in has}, geometry=[], crs=own), own, crs)
+    return dd.from_map(read, list(range(0, max(rows, 1), CHUNK)), meta=meta)  # type: ignore[no-untyped-call]
+
+
+def _prepared(frame: gpd.GeoDataFrame, own: CRS | None, crs: CRS | None) -> gpd.GeoDataFrame:
+    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    polygons = frame.geometry.to_numpy()
+    if own is not None and crs is not None and own != crs:
+        polygons = moved(polygons, own, crs)
+    columns = {name: frame[name].astype(float) if name in frame else np.nan for name in KEPT}
+    made = gpd.GeoDataFrame(columns, index=frame.index, geometry=repaired(polygons), crs=crs)
+    return made[made.geometry.area > 0].astype(dict.fromkeys(KEPT, "float64"))
