@@ -32,7 +32,7 @@ def city(seed: int, count: int = 90) -> Polygons:
 
 def stored(villages: Polygons, leaves: Leaves, folder: Path) -> Store:
     frame = gpd.GeoDataFrame({"name": [str(n) for n in range(len(villages))]}, geometry=villages, crs=CRS)
-    return store(dask_geopandas.from_geopandas(frame, npartitions=3), lambda part: part, leaves, folder)
+    return store(dask_geopandas.from_geopandas(frame, npartitions=3), leaves, folder)
 
 
 def written(ground: shapely.Geometry, path: Path) -> Path:

@@ -37,6 +37,17 @@ class Shift:
     def is_known(self) -> bool:
         return self.villages >= LEAST_PAIRS
 
+    def take_off(self, polygons: Polygons) -> Polygons:
+        """Polygons of the later layer where they lie on the earlier one."""
+        if not (self.east_m or self.north_m):
+            return polygons
+        by = np.array([self.east_m, self.north_m])
+        found: Polygons = shapely.transform(polygons, lambda xy: xy - by)
+        return found
+
+
+NO_SHIFT = Shift()
+
 
 def estimate_shift(before: Polygons, after: Polygons) -> Shift:
     """The median way of the centroids of villages that are there in both layers and have kept their size.
@@ -50,8 +61,7 @@ def estimate_shift(before: Polygons, after: Polygons) -> Shift:
     """
     shift = Shift()
     for _ in range(ROUNDS):
-        moved = shapely.transform(after, lambda xy, by=shift: xy - (by.east_m, by.north_m))
-        ways = _ways(before, moved)
+        ways = _ways(before, shift.take_off(after))
         if len(ways) < LEAST_PAIRS:
             return Shift()
         step = np.median(ways, axis=0)

@@ -1,7 +1,6 @@
 """The villages of a period on disk, in parts that lie together, so that no step needs all of them in memory."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from uvsam.trends.alignment import NO_SHIFT, Shift
 from uvsam.trends.overlay import Polygons
 
 Floats = NDArray[np.float64]
@@ -71,11 +71,18 @@ class Store:
         folder: one GeoParquet file for each leaf.
         counts: villages of each leaf (L,); rows number the villages leaf by leaf.
         bounds: (L, 4) left, bottom, right, top of the polygons of each leaf; NaN where there are none.
+        shift: is taken off when polygons are read.
     """
 
     folder: Path
     counts: Index
     bounds: Floats
+    shift: Shift = NO_SHIFT
+
+    def moved(self, shift: Shift) -> "Store":
+        """The same villages, ``shift`` taken off."""
+        by = np.tile([shift.east_m, shift.north_m], 2)
+        return replace(self, bounds=self.bounds - by, shift=shift)
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -86,7 +93,7 @@ class Store:
         if not self.counts[leaf]:
             return Part(np.empty(0, np.intp), np.empty(0, object))
         polygons = gpd.read_parquet(_file(self.folder, leaf), columns=["geometry"]).geometry.to_numpy()
-        return Part(first + np.arange(len(polygons)), polygons)
+        return Part(first + np.arange(len(polygons)), self.shift.take_off(polygons))
 
     def table(self) -> pd.DataFrame:
         """What is known of the villages besides their polygons, row by row."""
@@ -121,21 +128,17 @@ def _file(folder: Path, leaf: int) -> Path:
     return folder / f"part.{leaf}.parquet"
 
 
-def store(
-    villages: Any, prepare: Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame], leaves: Leaves, folder: Path
-) -> Store:
+def store(villages: Any, leaves: Leaves, folder: Path) -> Store:
     """Write the villages of a period leaf by leaf.
 
     Args:
-        villages: a dask-geopandas frame, as ``dask_geopandas.read_file`` gives it; its parts are read one by one.
-        prepare: brings a part to the common map, its polygons valid.
+        villages: a dask-geopandas frame of polygons on the map; its parts are read one by one.
         folder: new; where a Dask cluster shall help, one that all workers share.
     """
 
     def placed(part: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        prepared = prepare(part)
-        boxes = shapely.bounds(prepared.geometry.to_numpy()).reshape(-1, 4)
-        return prepared.assign(leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"))
+        boxes = shapely.bounds(part.geometry.to_numpy()).reshape(-1, 4)
+        return part.assign(leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"))
 
     parts = villages.map_partitions(placed, meta=placed(villages._meta))
     parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)

@@ -1,0 +1,160 @@
+"""From village layers of several dates to histories: read, aligned, compared step by step, followed."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from uvsam.engine.executors import Run, here
+from uvsam.errors import LabelError
+from uvsam.progress import Progress, silent
+from uvsam.trends.alignment import Shift, estimate_shift
+from uvsam.trends.histories import Histories
+from uvsam.trends.lineage import LineageRules, step
+from uvsam.trends.overlay import Polygons
+from uvsam.trends.steps import Compared, compare_periods, share_seen
+from uvsam.trends.store import Leaves, Store, store
+from uvsam.vectors.local_map import map_around
+from uvsam.vectors.periods import PeriodSource, crs_of, read_bounds, read_lazily
+from uvsam.vectors.polygon_files import read_coverage
+
+ALIGNED_FROM = 3000
+"""A shift is told from about so many villages."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """One date of a trend.
+
+    Attributes:
+        store: its villages, moved onto the first period.
+        seen: file with the ground that its image shows, WKB on the map, moved with them; None where nobody said.
+        shift: where its image lies beside that of the first period.
+    """
+
+    date: datetime.date
+    store: Store
+    seen: Path | None
+    shift: Shift
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Villages of all periods, compared.
+
+    Attributes:
+        crs: the map, equal-area and in metres; None for layers without a place on earth.
+        steps: from each period to the next.
+    """
+
+    crs: CRS | None
+    periods: list[Period]
+    steps: list[Compared]
+    histories: Histories
+
+
+def follow(
+    sources: Sequence[PeriodSource], folder: Path, *, tolerance_m: float = 3.0, min_change_m2: float = 50.0,
+    rules: LineageRules | None = None, align: bool = True, run: Run = here, progress: Progress = silent,
+) -> Followed:  # fmt: skip
+    """Compare the villages of all periods.
+
+    Args:
+        sources: at least two, in the order of time.
+        folder: for what lies on disk meanwhile; empty. Where a Dask cluster helps, its workers see it under this name.
+        tolerance_m: outlines that differ by less are the same.
+        min_change_m2: smaller pieces of gained or lost ground do not count.
+        align: whether the layers are moved onto the first one.
+
+    Raises:
+        LabelError: the layers cannot be brought to one map.
+    """
+    rules = rules or LineageRules()
+    bounds = [read_bounds(source) for source in sources]
+    crs, leaves = _common_map(sources, bounds)
+    periods: list[Period] = []
+    for number, source in enumerate(sources):
+        progress("reading layers", number, len(sources))
+        raw = store(read_lazily(source, len(bounds[number]), crs), leaves, folder / str(number))
+        periods.append(_aligned(source, raw, periods, crs, folder / f"{number}.wkb", align))
+    progress("reading layers", len(sources), len(sources))
+
+    histories = Histories(len(periods[0].store), rules, tolerance_m)
+    steps = []
+    for number, (before, after) in enumerate(pairwise(periods)):
+        progress("comparing periods", number, len(periods) - 1)
+        compared = compare_periods(
+            before.store, after.store, tolerance_m=tolerance_m, min_change_m2=min_change_m2, seen_before=before.seen,
+            seen_after=after.seen, run=run,
+        )  # fmt: skip
+        happened = step(compared.before.ground(), compared.after.ground(), compared.links, rules)
+        ground = None if after.seen is None else shapely.from_wkb(after.seen.read_bytes())
+
+        def shows(polygons: Polygons, ground: shapely.Geometry | None = ground) -> NDArray[np.float64]:
+            return share_seen(polygons, ground)
+
+        histories.advance(happened, before.store.polygons, after.store.polygons, shows)
+        steps.append(compared)
+    progress("comparing periods", len(steps), len(steps))
+    return Followed(crs, periods, steps, histories)
+
+
+def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64]]) -> tuple[CRS | None, Leaves]:
+    places = [crs_of(source) for source in sources]
+    if any(place is None for place in places) and any(place is not None for place in places):
+        without = next(source.path for source, place in zip(sources, places, strict=True) if place is None)
+        raise LabelError(f"{without} has no coordinate reference system, and others have; assign it first")
+    first = next((k for k, boxes in enumerate(bounds) if len(boxes)), None)
+    if first is None:
+        raise LabelError("there is no village in any of these layers")
+    crs = None
+    if (place := places[first]) is not None:
+        own = bounds[first]
+        crs = map_around((*own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)), place)
+    centres = []
+    for place, boxes in zip(places, bounds, strict=True):
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        if place is not None:
+            x, y = Transformer.from_crs(place, crs, always_xy=True).transform(x, y)
+        centres.append(np.stack([x, y], axis=-1))
+    largest = max(centres, key=len)
+    return crs, Leaves.of(largest)
+
+
+def _aligned(
+    source: PeriodSource, raw: Store, before: list[Period], crs: CRS | None, seen_path: Path, align: bool
+) -> Period:
+    """The period with its villages and its ground moved onto the first one."""
+    shift = Shift()
+    if before and align:
+        last = before[-1]
+        step_shift = estimate_shift(*_sample(last.store, raw))
+        if step_shift.is_known:
+            shift = step_shift
+    coverage = read_coverage(source.path)
+    seen = None
+    if coverage is not None and len(coverage.polygons):
+        ground = shapely.union_all(coverage.to_crs(crs))
+        seen = seen_path
+        seen.write_bytes(shapely.to_wkb(shift.take_off(np.array([ground]))[0]))
+    return Period(source.date, raw.moved(shift), seen, shift)
+
+
+def _sample(before: Store, after: Store) -> tuple[Polygons, Polygons]:
+    """Villages of the leaves that have most, until there are enough."""
+    chosen: list[int] = []
+    total = 0
+    for leaf in np.argsort(-before.counts, kind="stable").tolist():
+        if total >= ALIGNED_FROM:
+            break
+        chosen.append(leaf)
+        total += int(before.counts[leaf])
+    return tuple(  # type: ignore[return-value]
+        np.concatenate([np.empty(0, object), *(one.read(leaf).polygons for leaf in chosen)]) for one in (before, after)
+    )
