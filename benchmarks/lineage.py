@@ -4,7 +4,7 @@
 
 The true outlines of four periods are made as wrong as outlines of careful people are: every village is moved by up to
 3 m, its border is cut into pieces of 3 m whose ends are moved by 1 m (standard deviation), and each period as a whole
-lies up to 5 m beside the others. Then `uvsam.workflows.trends.follow` tells what happened, and every event of every
+lies up to 5 m beside the others. Then `uvsam.workflows.following.follow` tells what happened, and every event of every
 village is compared with what did.
 """
 
@@ -24,7 +24,7 @@ from uvsam.simulate.city import DEFAULT_CRS, ORIGIN, truth_frames
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.render import build_city
 from uvsam.vectors.periods import find_periods
-from uvsam.workflows.trends import Followed, follow
+from uvsam.workflows.following import Followed, follow
 
 YEARS = (2012, 2016, 2020, 2024)
 SIZE_M, GSD_M = 3000.0, 1.0

@@ -1,14 +1,14 @@
-"""``villages.gpkg``: what the package writes."""
+"""``villages.gpkg`` and ``trends.gpkg``: what the package writes."""
 
 import contextlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
+import pandas as pd
 import pyogrio
 import shapely
 from numpy.typing import NDArray
@@ -55,18 +55,35 @@ def write_villages(
         LabelError: a frame does not have the layer's schema.
         OutputError: the file cannot be written.
     """
+    write_layers(path, [(VILLAGES, villages), (COVERAGE, coverage)], run, overwrite=overwrite)
+
+
+def write_layers(
+    path: Path,
+    layers: Sequence[tuple[Layer, gpd.GeoDataFrame]],
+    run: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write layers, tables without geometry, and table ``run``, all or nothing; as :func:`write_villages`."""
     path = Path(path)
-    check_schema(villages, VILLAGES)
-    check_schema(coverage, COVERAGE)
+    for layer, frame in layers:
+        check_schema(frame, layer)
     check_output(path, overwrite=overwrite)
+    values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in run.values()]
+    everything = dict(tables or {}) | {RUN: pd.DataFrame({"key": list(run), "value": values}, dtype=object)}
+    rows = {layer.name: len(frame) for layer, frame in layers} | {
+        name: len(table) for name, table in everything.items()
+    }
     part = temporary_name(path)
     try:
-        _write_layer(part, villages, VILLAGES, append=False)
-        _write_layer(part, coverage, COVERAGE, append=True)
-        values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in run.values()]
-        table = [np.array(list(run), object), np.array(values, object)]
-        pyogrio.raw.write(part, None, table, ["key", "value"], layer=RUN, driver="GPKG", append=True)
-        _check_rows(part, {VILLAGES.name: len(villages), COVERAGE.name: len(coverage), RUN: len(run)})
+        for number, (layer, frame) in enumerate(layers):
+            _write_layer(part, frame, layer, append=number > 0)
+        for name, table in everything.items():
+            fields = [_field(table[column].to_numpy(), str(table[column].dtype)) for column in table]
+            pyogrio.raw.write(part, None, fields, list(table), layer=name, driver="GPKG", append=True)
+        _check_rows(part, rows)
         part.replace(path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise OutputError(f"cannot write {path}: {one_line(error)}") from error

@@ -37,6 +37,43 @@ VILLAGES = Layer(
         "model": "object",
     },
 )
+_PERIOD = {"valid_from": "datetime64[s]", "valid_to": "datetime64[s]"}
+"""When a row holds, for the temporal controller of QGIS: from the one day, up to the other; no end is today."""
+
+HISTORIES = Layer(
+    "histories",
+    "MultiPolygon",
+    {
+        "history_id": "int64",
+        "event": "object",
+        "from_history": "int64",
+        "area_m2": "float64",
+        "area_low_m2": "float64",
+        "area_high_m2": "float64",
+        "confidence": "float64",
+        "before_m2": "float64",
+        "gained_m2": "float64",
+        "lost_m2": "float64",
+        "exchanged_m2": "float64",
+        "border_m2": "float64",
+        "after_m2": "float64",
+        "significant": "bool",
+        "first_seen": "datetime64[s]",
+        "last_seen": "datetime64[s]",
+        **_PERIOD,
+    },
+)
+CHANGES = Layer(
+    "changes",
+    "MultiPolygon",
+    {"history_id": "int64", "kind": "object", "event": "object", "area_m2": "float64", **_PERIOD},
+)
+ZONES = Layer(
+    "zones",
+    "MultiPolygon",
+    {"zone": "object", "villages": "int64", "area_m2": "float64", "zone_m2": "float64", "share": "float64", **_PERIOD},
+)
+HOT_SPOTS = Layer("hot_spots", "Polygon", {"area_m2": "float64", "z": "float64", "significant": "bool", **_PERIOD})
 COVERAGE = Layer("coverage", "MultiPolygon", {"acquired": "datetime64[s]", "model": "object", "area_m2": "float64"})
 
 

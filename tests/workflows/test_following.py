@@ -10,7 +10,7 @@ import shapely
 from uvsam.trends.accounts import changes, step_table, village_table
 from uvsam.vectors.periods import find_periods
 from uvsam.vectors.schema import COVERAGE
-from uvsam.workflows.trends import Followed, follow
+from uvsam.workflows.following import Followed, follow
 
 CRS = "EPSG:32643"
 EAST, NORTH = 500_000.0, 2_000_000.0
