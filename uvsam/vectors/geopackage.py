@@ -3,7 +3,7 @@
 import contextlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,31 +55,35 @@ def write_villages(
         LabelError: a frame does not have the layer's schema.
         OutputError: the file cannot be written.
     """
-    write_layers(path, [(VILLAGES, villages), (COVERAGE, coverage)], run, overwrite=overwrite)
+    write_layers(path, [(VILLAGES, [villages]), (COVERAGE, [coverage])], run, overwrite=overwrite)
 
 
 def write_layers(
     path: Path,
-    layers: Sequence[tuple[Layer, gpd.GeoDataFrame]],
+    layers: Sequence[tuple[Layer, Iterable[gpd.GeoDataFrame]]],
     run: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame] | None = None,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write layers, tables without geometry, and table ``run``, all or nothing; as :func:`write_villages`."""
+    """Write layers, tables without geometry, and table ``run``, all or nothing; as :func:`write_villages`.
+
+    Args:
+        layers: the rows of a layer come in one or more frames, which are written one after the other.
+    """
     path = Path(path)
-    for layer, frame in layers:
-        check_schema(frame, layer)
     check_output(path, overwrite=overwrite)
     values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in run.values()]
     everything = dict(tables or {}) | {RUN: pd.DataFrame({"key": list(run), "value": values}, dtype=object)}
-    rows = {layer.name: len(frame) for layer, frame in layers} | {
-        name: len(table) for name, table in everything.items()
-    }
+    rows = {name: len(table) for name, table in everything.items()}
     part = temporary_name(path)
     try:
-        for number, (layer, frame) in enumerate(layers):
-            _write_layer(part, frame, layer, append=number > 0)
+        for layer, frames in layers:
+            rows[layer.name] = 0
+            for frame in frames:
+                check_schema(frame, layer)
+                _write_layer(part, frame, layer, append=part.exists())
+                rows[layer.name] += len(frame)
         for name, table in everything.items():
             fields = [_field(table[column].to_numpy(), str(table[column].dtype)) for column in table]
             pyogrio.raw.write(part, None, fields, list(table), layer=name, driver="GPKG", append=True)
