@@ -72,6 +72,7 @@ train = LazyGroup("train", lazy_commands=TRAIN_COMMANDS, help="Train a model on 
 COMMANDS = {
     "predict": LazyCommand("uvsam.cli.predict:command", "Outline the villages of an image."),
     "info": LazyCommand("uvsam.cli.info:command", "Describe an image, and what predict would need for it."),
+    "trends": LazyCommand("uvsam.cli.trends:command", "Tell what happened to the villages of several dates."),
     "evaluate": LazyCommand("uvsam.cli.evaluate:command", "Compare outlines with the truth."),
     "train": LazyCommand("uvsam.cli.main:train", "Train a model on your own labels."),
     "simulate": LazyCommand("uvsam.cli.simulate:command", "Make images of a city whose villages are known exactly."),

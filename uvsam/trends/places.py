@@ -99,7 +99,9 @@ def _getis_ord(values: Floats, column: NDArray[np.intp], row: NDArray[np.intp]) 
     around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
     near = {k: [at[x + i, y + j] for i, j in around if (x + i, y + j) in at] for (x, y), k in at.items()}
     weights = W(near, silence_warnings=True)
-    found: Floats = np.nan_to_num(np.asarray(G_Local(values, weights, transform="B", star=True, permutations=0).Zs))
+    with np.errstate(invalid="ignore", divide="ignore"):  # a cell whose neighbours are all cells has no z
+        z = G_Local(values, weights, transform="B", star=True, permutations=0).Zs
+    found: Floats = np.nan_to_num(np.asarray(z))
     return found
 
 

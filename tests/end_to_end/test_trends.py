@@ -1,0 +1,99 @@
+"""Trends through the command line: layers, tables, and what goes wrong."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from uvsam.cli.main import run
+from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, check_schema
+
+
+@pytest.fixture(scope="module")
+def result(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trends")
+    truth = gpd.read_file(city / "truth.gpkg", layer="villages")
+    middle = truth.to_crs(4326).geometry.union_all().centroid
+    left, bottom, right, top = truth.total_bounds
+    halves = [shapely.box(left, bottom, middle_x := (left + right) / 2, top), shapely.box(middle_x, bottom, right, top)]
+    gpd.GeoDataFrame({"name": ["west", "east"]}, geometry=halves, crs=truth.crs).to_file(folder / "zones.gpkg")
+    out = folder / "trends.gpkg"
+    arguments = ["trends", str(city / "truth.gpkg"), "--out", str(out), "--zones", str(folder / "zones.gpkg")]
+    arguments += ["--centre", f"{middle.x},{middle.y}", "--rings-km", "0.2,5", "--cell-m", "100", "--workers", "2"]
+    assert run(arguments) == 0
+    return out
+
+
+def test_every_layer_is_there_and_plays_in_time(result: Path, city: Path) -> None:
+    truth = gpd.read_file(city / "truth.gpkg", layer="villages")
+    years = sorted(truth["period"].unique())
+    for layer in (HISTORIES, CHANGES, ZONES, HOT_SPOTS):
+        frame = gpd.read_file(result, layer=layer.name)
+        check_schema(frame, layer)
+        assert frame.crs == truth.crs
+        assert shapely.is_valid(frame.geometry).all()
+        assert set(frame["valid_from"].dt.year) <= set(years)
+        ends = frame["valid_to"].dropna()
+        assert (ends > frame["valid_from"].loc[ends.index]).all()
+    histories = gpd.read_file(result, layer="histories")
+    assert len(histories) == len(truth)
+    assert histories["area_m2"].sum() == pytest.approx(truth.geometry.area.sum(), rel=2e-3)
+    assert (
+        (histories["area_low_m2"] < histories["area_m2"]) & (histories["area_m2"] < histories["area_high_m2"])
+    ).all()
+    assert set(histories["event"]) == set(truth["event"])
+    assert not [path for path in result.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_zones_hold_all_villages_in_every_period(result: Path) -> None:
+    zones = gpd.read_file(result, layer="zones")
+    histories = gpd.read_file(result, layer="histories")
+    for date, own in zones.groupby("valid_from"):
+        area = histories.loc[histories["valid_from"] == date, "area_m2"].sum()
+        for names in (["west", "east"], ["0 to 0.2 km", "0.2 to 5 km"]):
+            held = own[own["zone"].isin(names)]
+            assert len(held) == 2
+            assert held["area_m2"].sum() == pytest.approx(area, rel=1e-3)
+            assert held["villages"].sum() == (histories["valid_from"] == date).sum()
+
+
+def test_the_tables_say_how_they_were_made(result: Path) -> None:
+    told = read_run(result)
+    assert told["tolerance_m"] == "3.0"
+    assert len(json.loads(told["shifts"])) == len(gpd.read_file(result, layer="periods"))
+    steps = gpd.read_file(result, layer="steps")
+    balance = steps["before_m2"] + steps["gained_m2"] - steps["lost_m2"] + steps["border_m2"]
+    assert balance.tolist() == pytest.approx(steps["after_m2"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rings-km", "2,4"], "rings need a centre"),
+        (["--rings-km", "4,2", "--centre", "9,51"], "must rise"),
+        (["--centre", "190,2"], "not a place"),
+        (["--dates", "2012,20x6"], "neither a year nor a day"),
+        (["--dates", "2012,2016"], "2 dates for 1 files"),
+        (["--dask", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
+        (["--zones", "nowhere.gpkg"], "nowhere.gpkg does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    city: Path, tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("uvsam.engine.executors.CONNECT_S", 1)
+    out = tmp_path / "t.gpkg"
+    assert run(["trends", str(city / "truth.gpkg"), "--out", str(out), *options]) != 0
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_replaced_unless_it_shall_be(city: Path, result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = result.read_bytes()
+    assert run(["trends", str(city / "truth.gpkg"), "--out", str(result)]) == 1
+    assert "exists" in capsys.readouterr().err
+    assert result.read_bytes() == before

@@ -1,0 +1,114 @@
+"""``uvsam trends``."""
+
+import datetime
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uvsam.cli.console import print_table, progress_display
+
+if TYPE_CHECKING:
+    from uvsam.workflows.trends import Trends
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is not a list of numbers such as 2,4,6") from None
+
+
+def parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """Callback of options like ``--rings-km 2,4,6``."""
+    return None if value is None else _numbers(value)
+
+
+def parse_place(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """Callback of ``--centre lon,lat``."""
+    if value is None:
+        return None
+    place = _numbers(value)
+    if len(place) != 2 or not (-180 <= place[0] <= 180 and -90 <= place[1] <= 90):
+        raise click.BadParameter(f"'{value}' is not a place: longitude,latitude in degrees, as 116.39,39.91")
+    return place
+
+
+def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[datetime.date, ...] | None:
+    """Callback of ``--dates``: days or years, one for each file."""
+    if value is None:
+        return None
+    dates = []
+    for text in value.split(","):
+        try:
+            day = datetime.date(int(text), 7, 1) if len(text) == 4 else datetime.date.fromisoformat(text)
+        except ValueError:
+            raise click.BadParameter(f"'{text}' is neither a year nor a day, as 2016 or 2016-05-17") from None
+        dates.append(day)
+    return tuple(dates)
+
+
+@click.command()
+@click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
+@click.option(
+    "--dates", metavar="D,D,...", callback=parse_dates,
+    help="Year or day of each file [default: what it says, else the year in its name].",
+)  # fmt: skip
+@click.option("--tolerance-m", type=float, help="Outlines that differ by less are the same, metres  [default: 3].")
+@click.option(
+    "--min-change-m2", type=float, help="Smaller pieces of gained or lost ground do not count  [default: 50]."
+)
+@click.option("--align/--no-align", default=True, show_default=True, help="Move the layers onto the first one.")
+@click.option("--centre", metavar="LON,LAT", callback=parse_place, help="What rings are around, in degrees.")
+@click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, e.g. 2,4,6.")
+@click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
+@click.option("--cell-m", type=float, help="Side of the cells in which hot spots are looked for  [default: 500].")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to compute with.")
+@click.option("--dask", metavar="ADDRESS", help="Compute on this Dask cluster instead, e.g. tcp://host:8786.")
+@click.option(
+    "--scratch", type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder for temporary files; with --dask one that its workers share  [default: beside --out].",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def command(layers: tuple[Path, ...], out: Path, scratch: Path | None, overwrite: bool, **given: Any) -> None:
+    """Tell what happened to the villages of LAYERS: files of `uvsam predict` or other polygons, of two or more dates.
+
+    \b
+    Examples:
+      uvsam trends 2012.gpkg 2016.gpkg 2020.gpkg --out trends.gpkg
+      uvsam trends a.gpkg b.geojson --dates 2012,2019-05-17 --out trends.gpkg --centre 72.88,19.07 --rings-km 2,4,6
+    """
+    from uvsam.workflows.trends import TrendSettings, trends
+
+    settings = TrendSettings(**{name: value for name, value in given.items() if value is not None})
+    with progress_display() as progress:
+        found = trends(layers, out, settings, scratch=scratch, overwrite=overwrite, progress=progress)
+    _summarise(found)
+    click.echo(f"wrote {out}")
+
+
+def _summarise(found: "Trends") -> None:
+    rows = [
+        (str(row["date"]), str(row["villages"]), f"{row['area_m2'] / 1e4:.2f}", f"{row['area_half_m2'] / 1e4:.2f}")
+        for row in found.periods.to_dict(orient="records")
+    ]
+    print_table(("period", "villages", "area, ha", "± ha"), rows)
+    changes = [
+        (f"{row['from']} to {row['to']}", f"{row['gained_m2'] / 1e4:.2f}", f"{row['lost_m2'] / 1e4:.2f}",
+         _rate(row["share_per_year"]), str(row["villages_new"] + row["villages_reappeared"]),
+         str(row["villages_demolished"]), "yes" if row["significant"] else "no")
+        for row in found.steps.to_dict(orient="records")
+    ]  # fmt: skip
+    print_table(("step", "gained, ha", "lost, ha", "a year", "new", "demolished", "significant"), changes)
+    for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
+        if row["villages"]:
+            click.echo(
+                f"{date} lay {row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer "
+                f"(± {1.96 * row['error_m']:.1f} m, from {row['villages']} villages)."
+            )
+
+
+def _rate(share: float | None) -> str:
+    return "-" if share is None or math.isnan(share) else f"{share:+.2%}"
