@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import pyogrio
 import pytest
 import shapely
 
@@ -69,6 +70,39 @@ def test_the_tables_say_how_they_were_made(result: Path) -> None:
     assert balance.tolist() == pytest.approx(steps["after_m2"].tolist())
 
 
+def test_a_sample_that_was_filled_in_corrects_the_areas(city: Path, tmp_path: Path) -> None:
+    truth = gpd.read_file(city / "truth.gpkg", layer="villages")
+    years = sorted(truth["period"].unique())[-2:]
+    layers = {year: truth[truth["period"] == year] for year in years}
+    ground = shapely.box(*truth.total_bounds).buffer(100)
+    gpd.GeoDataFrame(geometry=[ground], crs=truth.crs).to_file(tmp_path / "aoi.gpkg")
+    paths = []
+    for year, own in layers.items():  # maps that miss a village in the later year
+        paths.append(str(tmp_path / f"map_{year}.gpkg"))
+        kept = own.iloc[1:] if year == years[1] else own
+        kept[["acquired", "geometry"]].to_file(paths[-1])
+    drawn, out = tmp_path / "sample.gpkg", tmp_path / "t.gpkg"
+    arguments = ["--aoi", str(tmp_path / "aoi.gpkg"), "--places", "600", "--least", "80"]
+    assert run(["sample", *paths, "--out", str(drawn), *arguments]) == 0
+    assert run(["trends", *paths, "--out", str(out), "--no-align", "--reference", str(drawn)]) == 1  # nothing filled in
+
+    sample = gpd.read_file(drawn, layer="sample")
+    was, now = (sample.within(layers[year].union_all()).to_numpy() for year in years)
+    sample["truth"] = [("other", "lost", "gained", "kept")[a + 2 * b] for a, b in zip(was, now, strict=True)]
+    others = {name: gpd.read_file(drawn, layer=name) for name in ("drawn", "strata", "run")}
+    drawn.unlink()
+    sample.to_file(drawn, layer="sample")
+    for name, table in others.items():
+        pyogrio.write_dataframe(table, drawn, layer=name, append=True)
+    assert run(["trends", *paths, "--out", str(out), "--no-align", "--reference", str(drawn)]) == 0
+
+    corrected = gpd.read_file(out, layer="corrected")
+    change = corrected[corrected["of"].str.startswith("change")].iloc[0]
+    true = layers[years[1]].area.sum() - layers[years[0]].area.sum()
+    assert change["low_m2"] <= true <= change["high_m2"]
+    assert abs(change["area_m2"] - true) < abs(change["mapped_m2"] - true)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -78,6 +112,7 @@ def test_the_tables_say_how_they_were_made(result: Path) -> None:
         (["--dates", "2012,20x6"], "neither a year nor a day"),
         (["--dates", "2012,2016"], "2 dates for 1 files"),
         (["--dask", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
+        (["--reference", "nowhere.gpkg"], "nowhere.gpkg does not exist"),
         (["--zones", "nowhere.gpkg"], "nowhere.gpkg does not exist"),
     ],
 )

@@ -73,6 +73,7 @@ COMMANDS = {
     "predict": LazyCommand("uvsam.cli.predict:command", "Outline the villages of an image."),
     "info": LazyCommand("uvsam.cli.info:command", "Describe an image, and what predict would need for it."),
     "trends": LazyCommand("uvsam.cli.trends:command", "Tell what happened to the villages of several dates."),
+    "sample": LazyCommand("uvsam.cli.sample:command", "Draw places to look at, to correct areas by what is there."),
     "evaluate": LazyCommand("uvsam.cli.evaluate:command", "Compare outlines with the truth."),
     "train": LazyCommand("uvsam.cli.main:train", "Train a model on your own labels."),
     "simulate": LazyCommand("uvsam.cli.simulate:command", "Make images of a city whose villages are known exactly."),

@@ -65,6 +65,10 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, e.g. 2,4,6.")
 @click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
 @click.option("--cell-m", type=float, help="Side of the cells in which hot spots are looked for  [default: 500].")
+@click.option(
+    "--reference", type=click.Path(path_type=Path),
+    help="A sample of `uvsam sample` with its truth filled in; areas are corrected by it.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to compute with.")
 @click.option("--dask", metavar="ADDRESS", help="Compute on this Dask cluster instead, e.g. tcp://host:8786.")
 @click.option(
@@ -102,6 +106,13 @@ def _summarise(found: "Trends") -> None:
         for row in found.steps.to_dict(orient="records")
     ]  # fmt: skip
     print_table(("step", "gained, ha", "lost, ha", "a year", "new", "demolished", "significant"), changes)
+    if len(found.corrected):
+        corrected = [
+            (row["of"], f"{row['mapped_m2'] / 1e4:.2f}", f"{row['area_m2'] / 1e4:.2f}",
+             f"{row['low_m2'] / 1e4:.2f} to {row['high_m2'] / 1e4:.2f}")
+            for row in found.corrected.to_dict(orient="records")
+        ]  # fmt: skip
+        print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         if row["villages"]:
             click.echo(

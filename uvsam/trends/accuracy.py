@@ -93,6 +93,14 @@ def _wilson(hits: Floats, tries: Floats) -> tuple[Floats, Floats]:
     return np.minimum(centre - half, share), np.maximum(centre + half, share)
 
 
+def net_change(gained: AreaEstimate, lost: AreaEstimate) -> tuple[float, tuple[float, float]]:
+    """Gained less lost ground and its 95 % interval, from those of both (Zou & Donner 2008)."""
+    net = gained.area_m2 - lost.area_m2
+    below = np.hypot(gained.area_m2 - gained.interval_m2[0], lost.interval_m2[1] - lost.area_m2)
+    above = np.hypot(gained.interval_m2[1] - gained.area_m2, lost.area_m2 - lost.interval_m2[0])
+    return net, (float(net - below), float(net + above))
+
+
 def allocate(mapped_m2: Floats, places: int, least: int) -> NDArray[np.intp]:
     """How many places each stratum gets: at least ``least`` where it has an area, the rest by area.
 

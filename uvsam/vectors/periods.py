@@ -42,7 +42,7 @@ class PeriodSource:
     date: datetime.date
 
 
-def find_periods(paths: Sequence[Path], dates: Sequence[datetime.date] = ()) -> list[PeriodSource]:
+def find_periods(paths: Sequence[Path], dates: Sequence[datetime.date] = (), *, least: int = 2) -> list[PeriodSource]:
     """The periods in vector files, in the order of time.
 
     A file may hold several, told apart by a column ``period``. A date is the one given; else that of column
@@ -50,15 +50,16 @@ def find_periods(paths: Sequence[Path], dates: Sequence[datetime.date] = ()) -> 
 
     Args:
         dates: one for each of ``paths``, or none.
+        least: periods that there must be.
 
     Raises:
-        LabelError: a file cannot be read or has no date, there are fewer than two periods, or two of the same date.
+        LabelError: a file cannot be read or has no date, there are too few periods, or two of the same date.
     """
     if dates and len(dates) != len(paths):
         raise LabelError(f"{len(dates)} dates for {len(paths)} files; give one for each, or none")
     found = [source for k, path in enumerate(paths) for source in _periods_of(path, dates[k] if dates else None)]
     found.sort(key=lambda source: source.date)
-    if len(found) < 2:
+    if len(found) < least:
         raise LabelError("a trend needs two periods at least; give the layers of two dates")
     for one, other in itertools.pairwise(found):
         if one.date == other.date:

@@ -74,6 +74,7 @@ ZONES = Layer(
     {"zone": "object", "villages": "int64", "area_m2": "float64", "zone_m2": "float64", "share": "float64", **_PERIOD},
 )
 HOT_SPOTS = Layer("hot_spots", "Polygon", {"area_m2": "float64", "z": "float64", "significant": "bool", **_PERIOD})
+SAMPLE = Layer("sample", "Point", {"place_id": "int64", "truth": "object"})
 COVERAGE = Layer("coverage", "MultiPolygon", {"acquired": "datetime64[s]", "model": "object", "area_m2": "float64"})
 
 

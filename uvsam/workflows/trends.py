@@ -22,6 +22,7 @@ from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError, SettingsError
 from uvsam.progress import Progress, silent
 from uvsam.trends.accounts import changes, period_table, step_table, trend_rows, village_table
+from uvsam.trends.accuracy import net_change
 from uvsam.trends.alignment import NO_SHIFT
 from uvsam.trends.intervals import is_significant, outline_half_m2, together
 from uvsam.trends.lineage import LineageRules
@@ -33,6 +34,7 @@ from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.polygon_files import moved, polygon_layer, read_polygons
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import Followed, follow
+from uvsam.workflows.sampling import corrected_areas
 
 ROWS = 20_000
 """Rows that are written at once."""
@@ -52,6 +54,7 @@ class TrendSettings:
         rings_km: outer radii of rings around it.
         zones: polygon file of districts; column ``name`` names them, else their number.
         cell_m: side of the cells in which hot spots are looked for.
+        reference: a sample that was filled in, see :mod:`uvsam.workflows.sampling`.
         workers, dask: see :func:`uvsam.engine.executors.open_run`.
     """
 
@@ -64,6 +67,7 @@ class TrendSettings:
     rings_km: tuple[float, ...] = ()
     zones: Path | None = None
     cell_m: float = 500.0
+    reference: Path | None = None
     workers: int = 1
     dask: str | None = None
 
@@ -83,6 +87,7 @@ class Trends:
     Attributes:
         periods, steps, slopes, zones: one row for each period; step; measure; zone and period.
         shifts: east, north, error in metres and number of villages, for each period.
+        corrected: areas by the reference sample; no rows without one.
     """
 
     periods: pd.DataFrame
@@ -90,6 +95,7 @@ class Trends:
     slopes: pd.DataFrame
     zones: pd.DataFrame
     shifts: pd.DataFrame
+    corrected: pd.DataFrame
 
 
 def trends(
@@ -106,20 +112,21 @@ def trends(
             beside ``out``.
 
     Raises:
-        LabelError: a layer cannot be used.
+        LabelError: a layer cannot be used, or the reference sample is not filled in or of other dates.
         SettingsError: nobody answers at ``settings.dask``.
         OutputError: the file cannot be written, or exists.
     """
     settings = settings or TrendSettings()
     check_output(out, overwrite=overwrite)
     sources = find_periods(paths, settings.dates)
+    corrected = _corrected(settings.reference, [source.date for source in sources])
     with _scratch(scratch or out.parent) as folder, open_run(settings.workers, dask=settings.dask) as run:
         followed = follow(
             sources, Path(folder), tolerance_m=settings.tolerance_m, min_change_m2=settings.min_change_m2,
             rules=settings.rules, align=settings.align, run=run, progress=progress,
         )  # fmt: skip
         books = _Books(followed, settings, crs_of(sources[0]))
-        found = books.tables()
+        found = books.tables(corrected)
         progress("writing", 0, 1)
         layers: list[tuple[Layer, Iterator[gpd.GeoDataFrame]]] = [
             (HISTORIES, books.histories()), (CHANGES, books.changes()), (HOT_SPOTS, books.hot_spots()),
@@ -127,11 +134,35 @@ def trends(
         if len(books.zones):
             layers.append((ZONES, iter([books.zone_layer()])))
         tables = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
+        if len(corrected):
+            tables["corrected"] = corrected
         write_layers(
             out, layers, _run(settings, [source.path for source in sources], found), tables, overwrite=overwrite
         )
         progress("writing", 1, 1)
     return found
+
+
+def _corrected(reference: Path | None, dates: Sequence[datetime.date]) -> pd.DataFrame:
+    """What the sample says of the areas, and of the change if it is of two layers."""
+    columns = ["of", "mapped_m2", "area_m2", "error_m2", "low_m2", "high_m2", "users", "producers"]
+    if reference is None:
+        return pd.DataFrame(columns=columns)
+    found = corrected_areas(reference)
+    if not set(found.dates) <= set(dates):
+        said = ", ".join(map(str, found.dates))
+        raise LabelError(f"{reference} is a sample of {said}, which are not dates of these layers")
+    rows = [
+        (f"{one.name}, {' to '.join(map(str, found.dates))}", one.mapped_m2, one.area_m2, one.error_m2,
+         *one.interval_m2, one.users, one.producers)
+        for one in found.areas
+    ]  # fmt: skip
+    if len(found.dates) == 2:
+        _, lost, gained, _ = found.areas
+        net, interval = net_change(gained, lost)
+        mapped, error = gained.mapped_m2 - lost.mapped_m2, float(np.hypot(gained.error_m2, lost.error_m2))
+        rows.append(("change, " + " to ".join(map(str, found.dates)), mapped, net, error, *interval, None, None))
+    return pd.DataFrame(rows, columns=columns)
 
 
 @contextlib.contextmanager
@@ -176,7 +207,7 @@ class _Books:
     def dates(self) -> list[datetime.date]:
         return [period.date for period in self.followed.periods]
 
-    def tables(self) -> Trends:
+    def tables(self, corrected: pd.DataFrame) -> Trends:
         followed, dates = self.followed, self.dates
         areas = self.areas
         seen = [np.nan if ground is None else shapely.area(ground) for ground in self.seen]
@@ -193,7 +224,7 @@ class _Books:
              for period in followed.periods],
             columns=["east_m", "north_m", "error_m", "villages"],
         )  # fmt: skip
-        return Trends(periods, steps, slopes, self.zone_table, shifts)
+        return Trends(periods, steps, slopes, self.zone_table, shifts, corrected)
 
     @cached_property
     def areas(self) -> list[NDArray[np.float64]]:
