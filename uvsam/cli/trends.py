@@ -10,7 +10,7 @@ import click
 from uvsam.cli.console import print_table, progress_display
 
 if TYPE_CHECKING:
-    from uvsam.workflows.trends import Trends
+    from uvsam.workflows.trend_layers import Trends
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -52,6 +52,7 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.command()
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write a page for people, e.g. trends.html.")
 @click.option(
     "--dates", metavar="D,D,...", callback=parse_dates,
     help="Year or day of each file [default: what it says, else the year in its name].",
@@ -76,21 +77,28 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Folder for temporary files; with --dask one that its workers share  [default: beside --out].",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-def command(layers: tuple[Path, ...], out: Path, scratch: Path | None, overwrite: bool, **given: Any) -> None:
+def command(
+    layers: tuple[Path, ...], out: Path, report: Path | None, scratch: Path | None, overwrite: bool, **given: Any
+) -> None:
     """Tell what happened to the villages of LAYERS: files of `uvsam predict` or other polygons, of two or more dates.
 
     \b
     Examples:
-      uvsam trends 2012.gpkg 2016.gpkg 2020.gpkg --out trends.gpkg
+      uvsam trends 2012.gpkg 2016.gpkg 2020.gpkg --out trends.gpkg --report trends.html
       uvsam trends a.gpkg b.geojson --dates 2012,2019-05-17 --out trends.gpkg --centre 72.88,19.07 --rings-km 2,4,6
     """
-    from uvsam.workflows.trends import TrendSettings, trends
+    from uvsam.workflows.trend_layers import TrendSettings
+    from uvsam.workflows.trends import trends
 
     settings = TrendSettings(**{name: value for name, value in given.items() if value is not None})
     with progress_display() as progress:
-        found = trends(layers, out, settings, scratch=scratch, overwrite=overwrite, progress=progress)
+        found = trends(
+            layers, out, settings, report=report, scratch=scratch, overwrite=overwrite, progress=progress
+        )  # fmt: skip
     _summarise(found)
-    click.echo(f"wrote {out}")
+    for path in (out, report):
+        if path is not None:
+            click.echo(f"wrote {path}")
 
 
 def _summarise(found: "Trends") -> None:

@@ -3,104 +3,32 @@
 import contextlib
 import datetime
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
-from numpy.typing import NDArray
-from pyproj import CRS, Transformer
 
 import uvsam
 from uvsam.engine.executors import open_run
-from uvsam.errors import LabelError, OutputError, SettingsError
+from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
-from uvsam.trends.accounts import changes, period_table, step_table, trend_rows, village_table
+from uvsam.raster.writer import check_destination
 from uvsam.trends.accuracy import net_change
-from uvsam.trends.alignment import NO_SHIFT
-from uvsam.trends.intervals import is_significant, outline_half_m2, together
-from uvsam.trends.lineage import LineageRules
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.places import count_in_zones, hot_spots, rings
-from uvsam.trends.steps import clip
 from uvsam.vectors.geopackage import check_output, write_layers
 from uvsam.vectors.periods import crs_of, find_periods
-from uvsam.vectors.polygon_files import moved, polygon_layer, read_polygons
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
-from uvsam.workflows.following import Followed, follow
+from uvsam.workflows.following import follow
 from uvsam.workflows.sampling import corrected_areas
-
-ROWS = 20_000
-"""Rows that are written at once."""
-
-
-@dataclass(frozen=True)
-class TrendSettings:
-    """What a user can choose.
-
-    Attributes:
-        dates: one for each file, where the files do not say.
-        tolerance_m: outlines that differ by less are the same.
-        min_change_m2: smaller pieces of gained or lost ground do not count.
-        rules: see :class:`LineageRules`.
-        align: whether the layers are moved onto the first one.
-        centre: longitude and latitude that distances and rings are measured from.
-        rings_km: outer radii of rings around it.
-        zones: polygon file of districts; column ``name`` names them, else their number.
-        cell_m: side of the cells in which hot spots are looked for.
-        reference: a sample that was filled in, see :mod:`uvsam.workflows.sampling`.
-        workers, dask: see :func:`uvsam.engine.executors.open_run`.
-    """
-
-    dates: tuple[datetime.date, ...] = ()
-    tolerance_m: float = 3.0
-    min_change_m2: float = 50.0
-    rules: LineageRules = field(default_factory=LineageRules)
-    align: bool = True
-    centre: tuple[float, float] | None = None
-    rings_km: tuple[float, ...] = ()
-    zones: Path | None = None
-    cell_m: float = 500.0
-    reference: Path | None = None
-    workers: int = 1
-    dask: str | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.tolerance_m >= 0 and self.min_change_m2 >= 0 and self.cell_m > 0):
-            raise SettingsError("tolerance and smallest change cannot be negative, and cells need a size")
-        if self.rings_km and self.centre is None:
-            raise SettingsError("rings need a centre; say where with --centre")
-        if list(self.rings_km) != sorted(set(self.rings_km)) or any(edge <= 0 for edge in self.rings_km):
-            raise SettingsError("radii of rings must rise from above 0, as in 2,4,6")
-
-
-@dataclass(frozen=True)
-class Trends:
-    """The tables of a trend; their columns are explained in ``docs/reading_trends.md``.
-
-    Attributes:
-        periods, steps, slopes, zones: one row for each period; step; measure; zone and period.
-        shifts: east, north, error in metres and number of villages, for each period.
-        corrected: areas by the reference sample; no rows without one.
-    """
-
-    periods: pd.DataFrame
-    steps: pd.DataFrame
-    slopes: pd.DataFrame
-    zones: pd.DataFrame
-    shifts: pd.DataFrame
-    corrected: pd.DataFrame
+from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
+from uvsam.workflows.trend_report import write_report
 
 
 def trends(
-    paths: Sequence[Path], out: Path, settings: TrendSettings | None = None, *, overwrite: bool = False,
-    scratch: Path | None = None, progress: Progress = silent,
+    paths: Sequence[Path], out: Path, settings: TrendSettings | None = None, *, report: Path | None = None,
+    overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
 ) -> Trends:  # fmt: skip
     """Compare village layers of several dates and write ``trends.gpkg``.
 
@@ -108,6 +36,7 @@ def trends(
         paths: vector files, see :func:`uvsam.vectors.periods.find_periods`.
         out: GeoPackage to write: layers histories, changes, hot_spots, and zones (where zones or rings are given);
             tables periods, steps, slopes and run.
+        report: page to write for people, ``.html``.
         scratch: folder for what lies on disk meanwhile; with ``settings.dask`` one that its workers share. Default:
             beside ``out``.
 
@@ -118,6 +47,8 @@ def trends(
     """
     settings = settings or TrendSettings()
     check_output(out, overwrite=overwrite)
+    if report is not None:
+        check_destination(report, (".html",), overwrite=overwrite)
     sources = find_periods(paths, settings.dates)
     corrected = _corrected(settings.reference, [source.date for source in sources])
     with _scratch(scratch or out.parent) as folder, open_run(settings.workers, dask=settings.dask) as run:
@@ -125,20 +56,22 @@ def trends(
             sources, Path(folder), tolerance_m=settings.tolerance_m, min_change_m2=settings.min_change_m2,
             rules=settings.rules, align=settings.align, run=run, progress=progress,
         )  # fmt: skip
-        books = _Books(followed, settings, crs_of(sources[0]))
+        books = TrendLayers(followed, settings, crs_of(sources[0]))
         found = books.tables(corrected)
         progress("writing", 0, 1)
-        layers: list[tuple[Layer, Iterator[gpd.GeoDataFrame]]] = [
+        layers: list[tuple[Layer, Iterable[gpd.GeoDataFrame]]] = [
             (HISTORIES, books.histories()), (CHANGES, books.changes()), (HOT_SPOTS, books.hot_spots()),
         ]  # fmt: skip
         if len(books.zones):
-            layers.append((ZONES, iter([books.zone_layer()])))
+            layers.append((ZONES, [books.zone_layer()]))
         tables = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
         if len(corrected):
             tables["corrected"] = corrected
         write_layers(
             out, layers, _run(settings, [source.path for source in sources], found), tables, overwrite=overwrite
         )
+        if report is not None:
+            write_report(report, books, found, [source.path.name for source in sources])
         progress("writing", 1, 1)
     return found
 
@@ -189,188 +122,3 @@ def _run(settings: TrendSettings, paths: Sequence[Path], found: Trends) -> dict[
         "observed_share": rules.observed_share,
         "shifts": found.shifts.to_dict(orient="records"),
     }
-
-
-@dataclass
-class _Books:
-    """What is written of followed villages. Outlines stay where their layer has them; changes lie on the first period.
-
-    Args:
-        crs: of what is written; that of the first layer.
-    """
-
-    followed: Followed
-    settings: TrendSettings
-    crs: CRS | None
-
-    @property
-    def dates(self) -> list[datetime.date]:
-        return [period.date for period in self.followed.periods]
-
-    def tables(self, corrected: pd.DataFrame) -> Trends:
-        followed, dates = self.followed, self.dates
-        areas = self.areas
-        seen = [np.nan if ground is None else shapely.area(ground) for ground in self.seen]
-        steps = step_table(dates, followed.histories, followed.steps, followed.histories.ended)
-        half = [together(one) for one in self.halves]
-        steps["change_half_m2"] = [float(np.hypot(*pair)) for pair in pairwise(half)]
-        steps["significant"] = (steps["after_m2"] - steps["before_m2"]).abs() > steps["change_half_m2"]
-        periods = period_table(dates, areas, seen).assign(area_half_m2=half)
-        slopes = trend_rows(
-            dates, {"villages": [len(one) for one in areas], "area_m2": [float(one.sum()) for one in areas]}
-        )
-        shifts = pd.DataFrame(
-            [(period.shift.east_m, period.shift.north_m, period.shift.error_m, period.shift.villages)
-             for period in followed.periods],
-            columns=["east_m", "north_m", "error_m", "villages"],
-        )  # fmt: skip
-        return Trends(periods, steps, slopes, self.zone_table, shifts, corrected)
-
-    @cached_property
-    def areas(self) -> list[NDArray[np.float64]]:
-        return [self._each(period, shapely.area) for period in range(len(self.dates))]
-
-    @cached_property
-    def halves(self) -> list[NDArray[np.float64]]:
-        """Half the 95 % interval of the area of each village."""
-        return [
-            outline_half_m2(self._each(period, shapely.length), self.settings.tolerance_m)
-            for period in range(len(self.dates))
-        ]
-
-    @cached_property
-    def seen(self) -> list[shapely.Geometry | None]:
-        return [
-            None if period.seen is None else shapely.from_wkb(period.seen.read_bytes())
-            for period in self.followed.periods
-        ]
-
-    def _each(self, period: int, measure: Any) -> NDArray[np.float64]:
-        store = self.followed.periods[period].store
-        return np.concatenate([np.empty(0), *(measure(store.read(k).polygons) for k in range(len(store.counts)))])
-
-    def histories(self) -> Iterator[gpd.GeoDataFrame]:
-        """Layer ``histories``: every village of every period."""
-        told = self.followed.histories
-        count = max((int(ids.max(initial=0)) for ids in told.ids), default=0) + 1
-        first, last = np.full(count, len(self.dates)), np.zeros(count, int)
-        for period, ids in enumerate(told.ids):
-            first[ids] = np.minimum(first[ids], period)
-            last[ids] = period
-        dates = np.array(self.dates, "datetime64[s]")
-        half_before = dict(zip(told.ids[0].tolist(), self.halves[0].tolist(), strict=True))
-        for period, described in enumerate(self.followed.periods):
-            half, ids = self.halves[period], told.ids[period]
-            table = village_table(told, self.followed.steps, period)
-            before = np.array([half_before.get(history, 0.0) for history in ids.tolist()])
-            change = (table["after_m2"] - table["before_m2"] - table["exchanged_m2"]).to_numpy()
-            half_before = dict(zip(ids.tolist(), half.tolist(), strict=True))
-            table = table.assign(
-                area_m2=self.areas[period], area_low_m2=np.maximum(0, self.areas[period] - half),
-                area_high_m2=self.areas[period] + half, confidence=described.store.table()["confidence"].to_numpy(),
-                significant=is_significant(np.nan_to_num(change), before, half), first_seen=dates[first[ids]],
-                last_seen=dates[last[ids]], **self._valid(period),
-            )  # fmt: skip
-            raw = described.store.moved(NO_SHIFT)
-            for start in range(0, max(1, len(table)), ROWS):
-                rows = np.arange(start, min(start + ROWS, len(table)))
-                yield self._frame(HISTORIES, table.iloc[rows], raw.polygons(rows))
-
-    def _valid(self, period: int) -> dict[str, Any]:
-        dates = np.array([*self.dates, None], "datetime64[s]")
-        return {"valid_from": dates[period], "valid_to": dates[period + 1]}
-
-    def changes(self) -> Iterator[gpd.GeoDataFrame]:
-        """Layer ``changes``: ground gained and lost in each step."""
-        for period in range(1, len(self.dates)):
-            told = changes(self.followed.histories, self.followed.steps, period)
-            table = pd.DataFrame(
-                {"history_id": told.history_id, "kind": told.kind, "event": told.event,
-                 "area_m2": shapely.area(told.polygons)}
-            ).assign(**self._valid(period - 1))  # fmt: skip
-            yield self._frame(CHANGES, table, told.polygons)
-
-    @cached_property
-    def zones(self) -> Polygons:
-        """Rings and districts, on the map."""
-        return np.concatenate([zones for _, zones in self._zone_sets])
-
-    @cached_property
-    def _zone_sets(self) -> tuple[tuple[list[str], Polygons], ...]:
-        """Names and polygons, rings and districts apart: within a set a village is counted once."""
-        edges = self.settings.rings_km
-        names = [f"{low:g} to {high:g} km" for low, high in pairwise([0.0, *edges])]
-        round_centre = rings(self.centre, [1000 * edge for edge in edges]) if edges else np.empty(0, object)
-        return (names, round_centre), self._districts()
-
-    @cached_property
-    def centre(self) -> tuple[float, float]:
-        if self.settings.centre is None or self.followed.crs is None:
-            raise SettingsError("a centre needs layers with a place on earth")
-        x, y = Transformer.from_crs("EPSG:4326", self.followed.crs, always_xy=True).transform(*self.settings.centre)
-        return float(x), float(y)
-
-    def _districts(self) -> tuple[list[str], Polygons]:
-        path = self.settings.zones
-        if path is None:
-            return [], np.empty(0, object)
-        layer = read_polygons(path)
-        if (layer.crs is None) != (self.followed.crs is None):
-            raise LabelError(f"{path} and the village layers are not in places that can be compared")
-        names = gpd.read_file(path, layer=polygon_layer(path), ignore_geometry=True)
-        column = names["name"].astype(str) if "name" in names and len(names) == len(layer.polygons) else None
-        said = list(column) if column is not None else [f"zone {k + 1}" for k in range(len(layer.polygons))]
-        return said, layer.to_crs(self.followed.crs)
-
-    @cached_property
-    def zone_table(self) -> pd.DataFrame:
-        """Villages of each zone and period; areas on the ground that the period's image shows."""
-        return pd.concat(
-            [self._zones_of(period, *zones) for period in range(len(self.dates)) for zones in self._zone_sets],
-            ignore_index=True,
-        )
-
-    def _zones_of(self, period: int, names: list[str], zones: Polygons) -> pd.DataFrame:
-        store, ground = self.followed.periods[period].store, self.seen[period]
-        shown = clip(zones, ground)
-        villages, area = np.zeros(len(zones), np.intp), np.zeros(len(zones))
-        for leaf in range(len(store.counts) if len(zones) else 0):
-            held = count_in_zones(store.read(leaf).polygons, shown)
-            villages, area = villages + held.villages, area + held.area_m2
-        size = shapely.area(shown)
-        share = np.divide(area, size, out=np.full(len(size), np.nan), where=size > 0)
-        return pd.DataFrame(
-            {"zone": names, "villages": villages, "area_m2": area, "zone_m2": size, "share": share}
-        ).assign(**self._valid(period))
-
-    def zone_layer(self) -> gpd.GeoDataFrame:
-        """Layer ``zones``: every zone once for each period."""
-        return self._frame(ZONES, self.zone_table, np.tile(self.zones, len(self.dates)))
-
-    def hot_spots(self) -> Iterator[gpd.GeoDataFrame]:
-        """Layer ``hot_spots``: cells of each period."""
-        for period, described in enumerate(self.followed.periods):
-            store = described.store
-            polygons = store.polygons(np.arange(len(store)))
-            ground = self.seen[period]
-            if ground is None:
-                ground = shapely.box(*shapely.total_bounds(polygons)) if len(polygons) else shapely.Polygon()
-            found = hot_spots(polygons, ground, self.settings.cell_m)
-            table = pd.DataFrame({"area_m2": found.area_m2, "z": found.z, "significant": found.significant})
-            yield self._frame(HOT_SPOTS, table.assign(**self._valid(period)), found.cells)
-
-    def _frame(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> gpd.GeoDataFrame:
-        """Rows of a layer, brought from the map to where they are written."""
-        if self.followed.crs is not None and self.crs is not None:
-            polygons = moved(polygons, self.followed.crs, self.crs)
-        if layer.geometry_type == "MultiPolygon":
-            polygons = _multi(polygons)
-        return gpd.GeoDataFrame(table[list(layer.columns)], geometry=list(polygons), crs=self.crs)
-
-
-def _multi(polygons: Polygons) -> Polygons:
-    parts, owner = shapely.get_parts(polygons, return_index=True)
-    found = np.full(len(polygons), shapely.MultiPolygon(), object)
-    if len(parts):
-        shapely.multipolygons(parts, indices=owner, out=found)
-    return found

@@ -1,0 +1,203 @@
+"""``trends.html``: the trend for people, in one file that needs nothing else."""
+
+import datetime
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import numpy as np
+import pandas as pd
+import shapely
+
+import uvsam
+from uvsam.errors import OutputError
+from uvsam.raster.writer import temporary_name
+from uvsam.trends import figures
+from uvsam.trends.intervals import PIECE_M
+from uvsam.workflows.trend_layers import TrendLayers, Trends
+
+TEMPLATE = "report.html"
+
+
+class Table(NamedTuple):
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Figure(NamedTuple):
+    svg: str
+    caption: str
+
+
+class Section(NamedTuple):
+    title: str
+    texts: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+
+
+def write_report(path: Path, layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> None:
+    """Write the report; the file takes its name when it is complete.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    page = render(layers, found, inputs)
+    part = temporary_name(path)
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def render(layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> str:
+    """The page as text."""
+    loader = jinja2.PackageLoader("uvsam.trends", ".")
+    template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
+    first, last = found.periods["date"].iloc[0], found.periods["date"].iloc[-1]
+    sections = [_area(found), _what_happened(layers, found)]
+    if layers.settings.centre is not None:
+        sections.append(_distances(layers))
+    if len(found.zones):
+        sections.append(_zones(found))
+    if len(found.corrected):
+        sections.append(_corrected(found))
+    sections.append(_alignment(found))
+    return template.render(
+        title=f"Urban villages and informal settlements, {first:%Y} to {last:%Y}", summary=_summary(found),
+        sections=sections, settings=layers.settings, rules=layers.settings.rules, piece_m=PIECE_M,
+        percent="{:.0%}".format, version=uvsam.__version__, inputs=", ".join(inputs),
+        written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    )  # fmt: skip
+
+
+def hectares(area_m2: float) -> str:
+    return "-" if math.isnan(area_m2) else f"{area_m2 / 1e4:,.2f}"
+
+
+def per_cent(share: float | None) -> str:
+    return "-" if share is None or math.isnan(share) else f"{100 * share:+.1f} %"
+
+
+def _summary(found: Trends) -> list[str]:
+    periods, steps = found.periods, found.steps
+    begin, end = periods.iloc[0], periods.iloc[-1]
+    gained, lost = float(steps["gained_m2"].sum()), float(steps["lost_m2"].sum())
+    sentences = [
+        f"{begin['date']:%Y}: {begin['villages']} villages on {hectares(begin['area_m2'])} ha. "
+        f"{end['date']:%Y}: {end['villages']} on {hectares(end['area_m2'])} ha.",
+        f"In between, on ground that the images of both dates show, {hectares(gained)} ha were gained and "
+        f"{hectares(lost)} ha lost; {int(steps['villages_new'].sum())} villages are new, "
+        f"{int(steps['villages_demolished'].sum())} are gone.",
+    ]
+    if not steps["significant"].any():
+        sentences.append("No change of the total between two dates is larger than what the outlines' errors explain.")
+    if len(found.corrected):
+        change = found.corrected.iloc[-1]
+        sentences.append(
+            f"By the reference sample, {change['of']}: {hectares(change['area_m2'])} ha "
+            f"({hectares(change['low_m2'])} to {hectares(change['high_m2'])}, 95 %)."
+        )
+    return sentences
+
+
+def _area(found: Trends) -> Section:
+    slope = next(row for row in found.slopes.to_dict(orient="records") if row["of"] == "area_m2")
+    rows = [
+        (f"{row['date']}", str(row["villages"]), hectares(row["area_m2"]), f"± {hectares(row['area_half_m2'])}",
+         hectares(row["median_m2"]), "-" if math.isnan(row["share"]) else f"{100 * row['share']:.2f} %")
+        for row in found.periods.to_dict(orient="records")
+    ]  # fmt: skip
+    per_year, low, high = (hectares(slope[name]) for name in ("per_year", "low", "high"))
+    caption = (
+        "Bars are 95 % intervals from the errors of the outlines alone. "
+        f"Theil-Sen slope: {per_year} ha a year ({low} to {high})."
+    )
+    columns = ("period", "villages", "area, ha", "outlines' error, ha", "median, ha", "share of the ground seen")
+    figure = Figure(figures.area_figure(found.periods, slope["per_year"]), caption)
+    return Section("How much", (), [figure], [Table(columns, rows)])
+
+
+def _what_happened(layers: TrendLayers, found: Trends) -> Section:
+    followed = layers.followed
+    last = followed.periods[-1].store
+    lost = followed.steps[-1].before.beyond
+    drawn = figures.map_figure(
+        last.polygons(np.arange(len(last))), followed.histories.events[-1].astype(str), lost[~shapely.is_empty(lost)]
+    )
+    steps = found.steps.to_dict(orient="records")
+    happened = Table(
+        ("villages", *(f"{row['from']:%Y} to {row['to']:%Y}" for row in steps)),
+        [
+            (str(name).removeprefix("villages_").replace("_", " "), *(str(row[name]) for row in steps))
+            for name in found.steps.columns if str(name).startswith("villages_")
+        ],
+    )  # fmt: skip
+    sums = ("before_m2", "gained_m2", "lost_m2", "border_m2", "after_m2")
+    books = Table(
+        ("step", "before, ha", "gained, ha", "lost, ha", "within tolerance, ha", "after, ha", "a year", "significant"),
+        [
+            (f"{row['from']} to {row['to']}", *(hectares(row[name]) for name in sums), per_cent(row["share_per_year"]),
+             "yes" if row["significant"] else "no")
+            for row in steps
+        ],
+    )  # fmt: skip
+    text = (
+        "Areas of a step are those on ground that the images of both its dates show; "
+        "before + gained - lost + within tolerance = after."
+    )
+    year = f"{found.periods['date'].iloc[-1]:%Y}"
+    shown = [
+        Figure(drawn, f"Villages of {year} by what happened to them since the date before, and ground lost since."),
+        Figure(figures.step_figure(found.steps), "Ground gained and lost beyond the tolerance."),
+    ]
+    return Section("What happened", (text,), shown, [books, happened])
+
+
+def _distances(layers: TrendLayers) -> Section:
+    at_m = np.linspace(0, max(layers.furthest_m, 1000.0), 200)
+    curves = [(f"{date:%Y}", curve) for date, curve in zip(layers.dates, layers.curves(at_m), strict=True)]
+    figure = Figure(figures.distance_figure(at_m / 1000, curves), "By the villages' centroids.")
+    return Section("How far from the centre", (), [figure])
+
+
+def _zones(found: Trends) -> Section:
+    dates = sorted(found.zones["valid_from"].unique())
+    rows = []
+    for zone, own in found.zones.groupby("zone", sort=False):
+        periods = own.set_index("valid_from").loc[dates].to_dict(orient="records")
+        rows.append((str(zone), *(f"{row['villages']} / {hectares(row['area_m2'])}" for row in periods)))
+    table = Table(("zone", *(f"{pd.Timestamp(date):%Y}: villages / ha" for date in dates)), rows)
+    text = "A village across a border is counted where most of it is; its area where it lies."
+    return Section("Where", (text,), (), [table])
+
+
+def _corrected(found: Trends) -> Section:
+    rows = [
+        (row["of"], hectares(row["mapped_m2"]), hectares(row["area_m2"]),
+         f"{hectares(row['low_m2'])} to {hectares(row['high_m2'])}")
+        for row in found.corrected.to_dict(orient="records")
+    ]  # fmt: skip
+    text = (
+        "A map has errors, and areas on it are biased by them. These are corrected by a stratified random sample of "
+        "places that somebody looked at (Olofsson et al. 2014)."
+    )
+    table = Table(("", "mapped, ha", "area, ha", "95 % interval"), rows)
+    return Section("Corrected by the reference sample", (text,), (), [table])
+
+
+def _alignment(found: Trends) -> Section:
+    rows = []
+    for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
+        told = (f"{row['east_m']:+.1f}", f"{row['north_m']:+.1f}", f"± {1.96 * row['error_m']:.1f}")
+        rows.append((f"{date}", *(told if row["villages"] else ("-", "-", "-")), str(row["villages"])))
+    text = (
+        "How far each layer lay beside the first one, told from villages that kept their size, "
+        "and taken off before anything was compared."
+    )
+    return Section("Alignment", (text,), (), [Table(("period", "east, m", "north, m", "95 %, m", "villages"), rows)])
