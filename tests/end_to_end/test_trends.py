@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -23,6 +24,7 @@ def result(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     gpd.GeoDataFrame({"name": ["west", "east"]}, geometry=halves, crs=truth.crs).to_file(folder / "zones.gpkg")
     out = folder / "trends.gpkg"
     arguments = ["trends", str(city / "truth.gpkg"), "--out", str(out), "--zones", str(folder / "zones.gpkg")]
+    arguments += ["--tables", str(folder / "tables")]
     arguments += ["--centre", f"{middle.x},{middle.y}", "--rings-km", "0.2,5", "--cell-m", "100", "--workers", "2"]
     assert run(arguments) == 0
     return out
@@ -101,6 +103,21 @@ def test_a_sample_that_was_filled_in_corrects_the_areas(city: Path, tmp_path: Pa
     true = layers[years[1]].area.sum() - layers[years[0]].area.sum()
     assert change["low_m2"] <= true <= change["high_m2"]
     assert abs(change["area_m2"] - true) < abs(change["mapped_m2"] - true)
+
+
+def test_tidy_tables_are_the_layers_without_outlines(result: Path) -> None:
+    folder = result.parent / "tables"
+    assert {path.name for path in folder.iterdir()} == {
+        "histories.parquet", "changes.parquet", "periods.csv", "steps.csv", "slopes.csv", "zones.csv",
+    }  # fmt: skip
+    for name in ("histories", "changes"):
+        tidy, layer = pd.read_parquet(folder / f"{name}.parquet"), gpd.read_file(result, layer=name)
+        assert list(tidy.columns) == [column for column in layer.columns if column != "geometry"]
+        assert tidy["area_m2"].tolist() == pytest.approx(layer["area_m2"].tolist())
+        assert (tidy["valid_from"].dt.date == layer["valid_from"].dt.date).all()
+    assert pd.read_csv(folder / "steps.csv")["gained_m2"].tolist() == pytest.approx(
+        gpd.read_file(result, layer="steps")["gained_m2"].tolist()
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
 @click.option("--report", type=click.Path(path_type=Path), help="Also write a page for people, e.g. trends.html.")
 @click.option(
+    "--tables",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write tidy tables (Parquet, CSV) into a folder.",
+)
+@click.option(
     "--dates", metavar="D,D,...", callback=parse_dates,
     help="Year or day of each file [default: what it says, else the year in its name].",
 )  # fmt: skip
@@ -78,8 +83,9 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def command(
-    layers: tuple[Path, ...], out: Path, report: Path | None, scratch: Path | None, overwrite: bool, **given: Any
-) -> None:
+    layers: tuple[Path, ...], out: Path, report: Path | None, tables: Path | None, scratch: Path | None,
+    overwrite: bool, **given: Any,
+) -> None:  # fmt: skip
     """Tell what happened to the villages of LAYERS: files of `uvsam predict` or other polygons, of two or more dates.
 
     \b
@@ -93,10 +99,11 @@ def command(
     settings = TrendSettings(**{name: value for name, value in given.items() if value is not None})
     with progress_display() as progress:
         found = trends(
-            layers, out, settings, report=report, scratch=scratch, overwrite=overwrite, progress=progress
+            layers, out, settings, report=report, tables=tables, scratch=scratch, overwrite=overwrite,
+            progress=progress,
         )  # fmt: skip
     _summarise(found)
-    for path in (out, report):
+    for path in (out, report, tables):
         if path is not None:
             click.echo(f"wrote {path}")
 

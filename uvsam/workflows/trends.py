@@ -24,11 +24,12 @@ from uvsam.workflows.following import follow
 from uvsam.workflows.sampling import corrected_areas
 from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
 from uvsam.workflows.trend_report import write_report
+from uvsam.workflows.trend_tables import check_folder, write_tables
 
 
 def trends(
     paths: Sequence[Path], out: Path, settings: TrendSettings | None = None, *, report: Path | None = None,
-    overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
+    tables: Path | None = None, overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
 ) -> Trends:  # fmt: skip
     """Compare village layers of several dates and write ``trends.gpkg``.
 
@@ -37,6 +38,7 @@ def trends(
         out: GeoPackage to write: layers histories, changes, hot_spots, and zones (where zones or rings are given);
             tables periods, steps, slopes and run.
         report: page to write for people, ``.html``.
+        tables: folder for tidy tables, Parquet and CSV.
         scratch: folder for what lies on disk meanwhile; with ``settings.dask`` one that its workers share. Default:
             beside ``out``.
 
@@ -49,6 +51,8 @@ def trends(
     check_output(out, overwrite=overwrite)
     if report is not None:
         check_destination(report, (".html",), overwrite=overwrite)
+    if tables is not None:
+        check_folder(tables, overwrite=overwrite)
     sources = find_periods(paths, settings.dates)
     corrected = _corrected(settings.reference, [source.date for source in sources])
     with _scratch(scratch or out.parent) as folder, open_run(settings.workers, dask=settings.dask) as run:
@@ -64,14 +68,14 @@ def trends(
         ]  # fmt: skip
         if len(books.zones):
             layers.append((ZONES, [books.zone_layer()]))
-        tables = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
+        sums = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
         if len(corrected):
-            tables["corrected"] = corrected
-        write_layers(
-            out, layers, _run(settings, [source.path for source in sources], found), tables, overwrite=overwrite
-        )
+            sums["corrected"] = corrected
+        write_layers(out, layers, _run(settings, [source.path for source in sources], found), sums, overwrite=overwrite)
         if report is not None:
             write_report(report, books, found, [source.path.name for source in sources])
+        if tables is not None:
+            write_tables(tables, books, found)
         progress("writing", 1, 1)
     return found
 
