@@ -4,7 +4,7 @@
 
 The villages are ragged blobs on a grid, of which a tenth grow or shrink, and some are gone or new, in every period.
 Plain is what one would write first: of every pair of consecutive layers the overlays `intersection`, and `difference`
-both ways (kept, lost and gained ground), on the same machine, with `geopandas.overlay`. It does no alignment, tolerance,
+both ways (kept, lost and gained ground), on this machine, with `geopandas.overlay`. It does no alignment, tolerance,
 lineage, zones or hot spots, and writes nothing. Reading the files is counted on both sides.
 """
 
