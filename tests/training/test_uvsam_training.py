@@ -98,6 +98,30 @@ def test_the_paper_divides_by_the_contours_of_the_last_image() -> None:
     assert float(trained._mask_loss([outlines[0], (masks[:0], iou[:0])], nothing_last, village)) == 0
 
 
+@pytest.mark.parametrize("started", [True, False])
+def test_a_specialist_to_start_from_keeps_its_batch_statistics(started: bool) -> None:
+    trained = module()
+    if started:
+        trained.run = trained.run.model_copy(update={"specialist": "s"})
+    trained.train()
+
+    def statistics() -> Tensor:
+        buffers = trained.network["specialist"].named_buffers()
+        return torch.cat([value.flatten() for name, value in buffers if "running" in name])
+
+    before = statistics()
+    trained.training_step(batch(256), 0)
+    assert torch.equal(before, statistics()) == started
+
+
+def test_the_specialist_learns_at_its_share_of_the_rate() -> None:
+    trained = module(learning_rate=0.01, specialist_rate=0.04)
+    optimiser = trained.configure_optimizers()["optimizer"]
+    rates = {id(value): group["initial_lr"] for group in optimiser.param_groups for value in group["params"]}
+    for part, rate in (("specialist", 0.0004), ("mixer", 0.01)):
+        assert all(rates[id(value)] == pytest.approx(rate) for value in trained.network[part].parameters())
+
+
 def test_the_papers_schedule() -> None:
     trained = module(schedule="paper", steps=400, steps_per_epoch=4)
     rates = [trained._rate(step) for step in range(401)]

@@ -34,16 +34,21 @@ class AveragedModule(L.LightningModule):
         self.average.update_parameters(self.network)
 
     def configure_optimizers(self) -> Any:
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        decayed = [parameter for parameter in trained if parameter.ndim > 1]
-        others = [parameter for parameter in trained if parameter.ndim <= 1]
-        optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.run.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=self.run.learning_rate,
-        )
+        groups = []
+        for part, rate in self.parts():
+            trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+            decayed = [parameter for parameter in trained if parameter.ndim > 1]
+            others = [parameter for parameter in trained if parameter.ndim <= 1]
+            for parameters, decay in ((decayed, self.run.weight_decay), (others, 0.0)):
+                groups.append({"params": parameters, "weight_decay": decay, "lr": rate * self.run.learning_rate})
+        optimiser = torch.optim.AdamW(groups)
         # a function of the step alone, so that a stopped run can go on with another number of steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def parts(self) -> list[tuple[nn.Module, float]]:
+        """What is trained, and at which share of the learning rate."""
+        return [(self.network, 1.0)]
 
     def _rate(self, step: int) -> float:
         """Linear warm-up over 15 % of the steps, then a cosine to 1 % of the learning rate."""

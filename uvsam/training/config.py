@@ -200,6 +200,7 @@ class UvSamTraining(SpecialistTraining):
         specialist: name or path of the card to start from; it goes on seeing the ground at its own resolution. Without
             one, ``network`` starts from ``encoder_weights`` and sees resolution and colours as the generalist does.
         mixer: what the tokens of the boxes learn from both embeddings: ``add`` and ``mlp`` of the paper, or ``gated``.
+        specialist_rate: the specialist learns at this share of the learning rate, the mixer at all of it.
         fuse: how ``predict`` joins the two models' scores.
         sam_weight: weight of the loss of the generalist's masks (the paper's lambda).
         without: what the generalist is not given, for ablation: the box, the mask, the embedding of either model.
@@ -222,6 +223,7 @@ class UvSamTraining(SpecialistTraining):
     generalist: str
     specialist: str | None = None
     mixer: Literal["add", "mlp", "gated"] = "gated"
+    specialist_rate: float = Field(default=1.0, ge=0)
     fuse: Fuse = "sam"
     sam_weight: float = Field(default=1.0, ge=0)
     without: tuple[Withheld, ...] = ()

@@ -54,17 +54,29 @@ class UvSamModule(AveragedModule):
         cache: EmbeddingCache | None = None,
     ) -> None:
         super().__init__(nn.ModuleDict({"specialist": specialist, "mixer": mixer}), config)
-        self.network.train()
         self.generalist, self.card, self.cache = generalist, card, cache
         self.loss = LabelLoss(table, config.dice_weight)
         self.rules = PromptRules(gain=config.prompt_gain)
         self.min_px = config.min_prompt_m2 / config.gsd_m**2
         self.counts = torch.zeros(2, 2, dtype=torch.float64)
+        self.train()
 
     def whole(self, *, averaged: bool) -> UvSamNetwork:
         """The parts in training, or their average, with the generalist."""
         parts: Any = self.average.module if averaged else self.network
         return UvSamNetwork(parts["specialist"], parts["mixer"], self.generalist.network.to(self.device))
+
+    def parts(self) -> list[tuple[nn.Module, float]]:
+        return [(self.network["specialist"], self.run.specialist_rate), (self.network["mixer"], 1.0)]
+
+    def train(self, mode: bool = True) -> "UvSamModule":
+        """A specialist to start from keeps its batch statistics: few crops, smaller than its own, would spoil them."""
+        super().train(mode)
+        if self.run.specialist is not None:
+            for module in self.network["specialist"].modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         network, config = self.whole(averaged=False), self.run
