@@ -146,7 +146,10 @@ def test_efficientvit_is_timms_stage_by_stage(efficient: Any) -> None:
         stages = ours.backbone(images(256))
         expected = other.forward_intermediates(images(256), intermediates_only=True)
     for stage, other_stage in zip(stages[1:], expected, strict=True):
-        torch.testing.assert_close(stage, other_stage, atol=1e-4, rtol=0)
+        scale = float(other_stage.abs().max())
+        torch.testing.assert_close(
+            stage, other_stage, atol=1e-4 * max(1.0, scale / 5), rtol=0, msg=f"scale {scale:.1f}"
+        )
 
 
 def test_the_neck_of_efficientvit_is_its_formula(efficient: Any) -> None:
