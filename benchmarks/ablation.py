@@ -9,7 +9,7 @@
 For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
 `uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
 threshold and the outline that quality.py fitted on the other fold; so does the temperature of the generalist, which
-weighs its word against the specialist's: the ratio of their weights in a logistic regression of the labels.
+weighs its word against the specialist's: the one with the highest IoU there.
 """
 
 import argparse
@@ -22,9 +22,7 @@ import numpy as np
 import rasterio
 import yaml
 from areas import Area, score_area, test_areas
-from numpy.typing import NDArray
 from quality import Scaling, other
-from scipy.optimize import minimize
 from scipy.special import logit
 
 from uvsam.cli.console import progress_display
@@ -46,6 +44,7 @@ WITHOUT = {
     "without specialist embedding": ("specialist",),
 }
 TESTS = {"a": ("Mumbai C", "Beijing south"), "c": ("Mumbai A",)}
+TEMPERATURES = np.geomspace(0.7, 5.6, 25)
 MEASURES = ("pixel IoU", "boundary F 2 m", "boundary F 5 m", "object F1 at IoU 0.5", "object F1, paper's rule")
 
 
@@ -68,23 +67,22 @@ def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float
 
 
 def fit_temperature(area: Area, specialist: Path, generalist: Path, threshold: float) -> float:
-    """Temperature with which the mean of two score rasters weighs both as a logistic regression of the labels does.
+    """Temperature of the generalist with which the mean of two score rasters has the highest IoU.
 
-    Over the pixels that the generalist changed; both are taken relative to the threshold, as the mean is.
+    Both are taken relative to the threshold, as the mean is; pixels that the generalist left as they are stay so.
     """
     read = []
     for path in (specialist, generalist, area.labels):
         with rasterio.open(path) as dataset:
             read.append(dataset.read(1))
-    changed = (read[0] != read[1]) & (read[2] != 255)
-    x = np.stack([log_odds(read[i][changed]) - logit(threshold) for i in (0, 1)])
-    sign = np.where(read[2][changed] == 1, 1.0, -1.0)
-
-    def loss(weights: NDArray[np.float64]) -> float:
-        return float(np.logaddexp(0, -sign * (weights[:2] @ x + weights[2])).mean())
-
-    own, other_word, _ = minimize(loss, [0.5, 0.5, 0.0]).x
-    return float(np.clip(own / other_word, 0.2, 20)) if other_word > 0 else 20.0
+    judged = (read[2] != 255) & (read[0] > 0)
+    own, other_word = (log_odds(read[k][judged]) - logit(threshold) for k in (0, 1))
+    changed, village = read[0][judged] != read[1][judged], read[2][judged] == 1
+    ious = []
+    for temperature in TEMPERATURES:
+        found = np.where(changed, own + other_word / temperature, own) > 0
+        ious.append((found & village).sum() / (found | village).sum())
+    return float(TEMPERATURES[int(np.argmax(ious))])
 
 
 def tempered(card: Path, temperature: float) -> Path:
