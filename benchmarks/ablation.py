@@ -6,10 +6,11 @@
     python benchmarks/ablation.py --train a c
     python benchmarks/ablation.py
 
-For each fold and each thing left out, specialist and mixer are trained again from the same specialist (resumable), then
-`uvsam predict` outlines the fold's test area and `uvsam evaluate` compares with the labels. All rows of a fold use the
-threshold and the outline that quality.py fitted on the other fold; so does the temperature of the generalist, which
-weighs its word against the specialist's: the one with the highest IoU there.
+For each fold and each thing left out, the mixer is trained again (with the specialist, where `specialist_rate` in
+configs/train/uvsam.yaml is above 0); a stopped training goes on. Then `uvsam predict` outlines the fold's test area and
+`uvsam evaluate` compares with the labels. All rows of a fold use the threshold and the outline quality.py fitted on
+the other fold; so does the temperature of the generalist, which weighs its word against the specialist's: the one with
+the highest IoU there.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The same results wherever tasks run, few under way at a time, and errors that arrive."""
 
-import threading
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,8 +64,10 @@ def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_threads_are_threads_of_this_process() -> None:
     with open_run(workers=2) as run:
-        assert set(run(_thread, range(4))) - {threading.main_thread().name}
+        assert set(run(_process, range(4))) == {os.getpid()}
+    with open_run(workers=2, processes=True) as run:
+        assert os.getpid() not in set(run(_process, range(4)))
 
 
-def _thread(_: int) -> str:
-    return threading.current_thread().name
+def _process(_: int) -> int:
+    return os.getpid()

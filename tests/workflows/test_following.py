@@ -123,3 +123,13 @@ def test_known_histories_come_out(city: Path, tmp_path: Path) -> None:
         own = truth[truth["period"] == period.date.year].set_index("village_id")["event"]
         assert own.loc[told].tolist() == found.histories.events[number].tolist()
         assert abs(period.shift.east_m) < 0.5
+
+
+def test_a_period_without_a_village_is_a_period(tmp_path: Path) -> None:
+    none = blobs(0).iloc[:0]
+    paths = [layer(tmp_path, 2012, blobs(0)), layer(tmp_path, 2016, none), layer(tmp_path, 2020, blobs(0))]
+    found = follow(find_periods(paths), tmp_path)
+    assert {str(end.event) for end in found.histories.ended} == {"demolished"}
+    assert set(found.histories.events[2].astype(str)) == {"reappeared"}
+    assert len(found.periods[1].store.table()) == 0
+    assert sorted(found.histories.ids[2].tolist()) == sorted(found.histories.ids[0].tolist())

@@ -97,7 +97,8 @@ class Store:
 
     def table(self) -> pd.DataFrame:
         """What is known of the villages besides their polygons, row by row."""
-        parts = [gpd.read_parquet(_file(self.folder, leaf)) for leaf in np.flatnonzero(self.counts).tolist()]
+        filled = np.flatnonzero(self.counts).tolist() or [0]  # an empty leaf still has the columns
+        parts = [gpd.read_parquet(_file(self.folder, leaf)) for leaf in filled]
         found: pd.DataFrame = pd.concat([part.drop(columns="geometry") for part in parts], ignore_index=True)
         return found
 

@@ -1,8 +1,9 @@
 """From village layers of several dates to histories: read, aligned, compared step by step, followed."""
 
 import datetime
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -134,9 +135,9 @@ def _aligned(
     shift = Shift()
     if before and align:
         last = before[-1]
-        step_shift = estimate_shift(*_sample(last.store, raw))
-        if step_shift.is_known:
-            shift = step_shift
+        found = estimate_shift(*_sample(last.store, raw))
+        if found.is_known:  # it was told from the last layer, which lies on the first one with an error of its own
+            shift = replace(found, error_m=math.hypot(found.error_m, np.nan_to_num(last.shift.error_m)))
     coverage = read_coverage(source.path)
     seen = None
     if coverage is not None and len(coverage.polygons):
