@@ -8,29 +8,26 @@
 
 For each fold and each thing left out, the mixer is trained again (with the specialist, where `specialist_rate` in
 configs/train/uvsam.yaml is above 0); a stopped training goes on. Then `uvsam predict` outlines the fold's test area and
-`uvsam evaluate` compares with the labels. All rows of a fold use the threshold and the outline quality.py fitted on
-the other fold; so does the temperature of the generalist, which weighs its word against the specialist's: the one with
-the highest IoU there.
+`uvsam evaluate` compares with the labels. All rows of a fold use the threshold and the outline that quality.py fitted
+on the other fold, and fuse as configs/train/uvsam.yaml says. The limit of that rule is a round number and not fitted:
+``--nudges`` shows what other limits do.
 """
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-import yaml
-from areas import Area, score_area, test_areas
+from areas import Area, test_areas
 from quality import Scaling, other
-from scipy.special import logit
 
 from uvsam.cli.console import progress_display
 from uvsam.evaluation.rasters import LabelRaster
-from uvsam.models.specialist import ModelRecipe
-from uvsam.models.uvsam import load_uvsam_specialist
-from uvsam.mosaic.instances import log_odds
+from uvsam.mosaic import instances
 from uvsam.settings import PredictSettings
 from uvsam.training.config import UvSamTraining, load_training
 from uvsam.workflows.evaluate import evaluate
@@ -44,8 +41,11 @@ WITHOUT = {
     "without SAM embedding": ("sam",),
     "without specialist embedding": ("specialist",),
 }
+DEFAULT = "without mask"
+"""What configs/train/uvsam.yaml trains."""
+
 TESTS = {"a": ("Mumbai C", "Beijing south"), "c": ("Mumbai A",)}
-TEMPERATURES = np.geomspace(0.7, 5.6, 25)
+NUDGES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 MEASURES = ("pixel IoU", "boundary F 2 m", "boundary F 5 m", "object F1 at IoU 0.5", "object F1, paper's rule")
 
 
@@ -67,34 +67,6 @@ def measure(area: Area, settings: PredictSettings, out: Path) -> dict[str, float
     return scores | {"seconds": prediction.seconds}
 
 
-def fit_temperature(area: Area, specialist: Path, generalist: Path, threshold: float) -> float:
-    """Temperature of the generalist with which the mean of two score rasters has the highest IoU.
-
-    Both are taken relative to the threshold, as the mean is; pixels that the generalist left as they are stay so.
-    """
-    read = []
-    for path in (specialist, generalist, area.labels):
-        with rasterio.open(path) as dataset:
-            read.append(dataset.read(1))
-    judged = (read[2] != 255) & (read[0] > 0)
-    own, other_word = (log_odds(read[k][judged]) - logit(threshold) for k in (0, 1))
-    changed, village = read[0][judged] != read[1][judged], read[2][judged] == 1
-    ious = []
-    for temperature in TEMPERATURES:
-        found = np.where(changed, own + other_word / temperature, own) > 0
-        ious.append((found & village).sum() / (found | village).sum())
-    return float(TEMPERATURES[int(np.argmax(ious))])
-
-
-def tempered(card: Path, temperature: float) -> Path:
-    """A copy of a card beside it, with another temperature of the generalist."""
-    fields = yaml.safe_load(card.read_text())
-    fields["generalist"]["temperature"] = round(temperature, 3)
-    path = card.with_name(f"{card.stem}-tempered.yaml")
-    path.write_text(yaml.safe_dump(fields, sort_keys=False))
-    return path
-
-
 @dataclass(frozen=True)
 class Fold:
     """What a fold is tested on and with."""
@@ -110,14 +82,16 @@ class Fold:
             results.setdefault(area.name, {})[row] = found
             print(f"{area.name:14s} {row:42s}", *(f"{found[what]:.3f}" for what in MEASURES), flush=True)
 
-    def temperature(self, card: Path, work: Path) -> float:
-        """Fitted on the first area."""
-        generalist = work / f"ablation_{self.name}_generalist.gpkg"
-        settings = PredictSettings(model=str(tempered(card, 1.0)), fuse="sam", **self.settings)
-        predict(self.areas[0].image, generalist, settings, save_scores=generalist.with_suffix(".tif"), overwrite=True)
-        specialist = load_uvsam_specialist(ModelRecipe(card))
-        own = score_area(self.areas[0], specialist, work / f"ablation_{self.name}_specialist.tif")
-        return fit_temperature(self.areas[0], own, generalist.with_suffix(".tif"), self.settings["threshold"])
+
+@contextmanager
+def nudging(limit: float) -> Iterator[None]:
+    """Another limit of the rule "nudge"."""
+    own = instances.NUDGE
+    instances.NUDGE = np.float32(limit)
+    try:
+        yield
+    finally:
+        instances.NUDGE = own
 
 
 def open_fold(name: str, areas: dict[str, Area], fits: dict[str, Any]) -> Fold:
@@ -145,6 +119,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(WITHOUT), default=list(WITHOUT))
     parser.add_argument("--train", nargs="+", choices=list(TESTS), help="train what is measured of these folds")
     parser.add_argument("--steps", type=int, help="of each training [default: as in the configuration]")
+    parser.add_argument("--nudges", action="store_true", help="with the default's prompts, nudge by other limits, too")
     parser.add_argument("--fitted", type=Path, default=Path("benchmarks/results/quality.json"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.json"))
     options = parser.parse_args()
@@ -164,18 +139,16 @@ def main() -> None:
     for name, fold in folds.items():
         fold.predict("without SAM", options.runs / f"fold-{name}" / f"fold-{name}.yaml", None, work, results)
     for row in options.rows:
-        cards, temperatures = {}, {}
         for name, fold in folds.items():
             config = variant(name, WITHOUT[row], options.runs, options.steps)
-            cards[name] = config.output / f"{config.name}.yaml"
-            temperatures[name] = fold.temperature(cards[name], work)
-        results.setdefault("temperatures", {})[row] = temperatures
-        for name, elsewhere in (("a", "c"), ("c", "a")):
-            card = tempered(cards[name], temperatures[elsewhere])
-            folds[name].predict(row, card, "mean", work, results)
-            folds[name].predict(f"{row}, the generalist's word alone", card, "sam", work, results)
-            if not WITHOUT[row]:
-                folds[name].predict("its specialist alone", card, "specialist", work, results)
+            card = config.output / f"{config.name}.yaml"
+            fold.predict(row, card, config.fuse, work, results)
+            if row == DEFAULT:
+                for rule in ("sam", "mean"):
+                    fold.predict(f"{row}, fused by '{rule}'", card, rule, work, results)
+                for limit in NUDGES if options.nudges else ():
+                    with nudging(limit):
+                        fold.predict(f"{row}, nudged by at most {limit}", card, "nudge", work, results)
             save()
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uvsam.catalog.cards import DEFAULT_MODEL
+from uvsam.catalog.uvsam import Fuse
 from uvsam.errors import SettingsError
 
 
@@ -47,7 +48,7 @@ class PredictSettings(BaseModel):
     min_hole_m2: float | None = Field(default=None, ge=0)
     simplify_m: float | None = Field(default=None, ge=0)
     sam: str | None = None
-    fuse: Literal["sam", "mean", "specialist"] | None = None
+    fuse: Fuse | None = None
     window_m: float | None = Field(default=None, gt=0)
     views: Literal[1, 2, 4, 8] = 1
     device: str = "auto"

@@ -101,10 +101,17 @@ def test_a_model_is_trained_resumed_and_loaded(
 
 
 def test_a_whole_model_predicts_as_its_card_says(training: Path, generalist: Path, city: Path, tmp_path: Path) -> None:
-    change(training, steps=1, validation={"share": 0}, without=["mask"], fuse="mean", min_prompt_m2=50.0)
+    change(
+        training,
+        steps=1,
+        validation={"share": 0},
+        without=["mask"],
+        fuse="nudge",
+        generalist_views=2,
+        min_prompt_m2=50.0,
+    )
     assert run(["train", "uvsam", str(training)]) == 0
     card_path, image = tmp_path / "run" / "whole.yaml", str(city / "city_2020.tif")
-    change(card_path, generalist=yaml.safe_load(card_path.read_text())["generalist"] | {"temperature": 2.5})
     low = ["--threshold", "0.01", "--seed-threshold", "0.01"]  # it knows nothing yet
 
     def facts(name: str, *options: str) -> dict[str, str]:
@@ -113,14 +120,14 @@ def test_a_whole_model_predicts_as_its_card_says(training: Path, generalist: Pat
         return read_run(out)
 
     own = facts("own")
-    assert (own["sam"], own["fuse"], own["window_m"]) == ("whole", "mean", "307.2")
-    assert (own["sam_temperature"], own["min_prompt_m2"]) == ("2.5", "50.0")
+    assert (own["sam"], own["fuse"], own["window_m"]) == ("whole", "nudge", "307.2")
+    assert (own["sam_views"], own["min_prompt_m2"]) == ("2", "50.0")
     assert own["sam_sha256"] == own["model_sha256"] == load_uvsam_card(card_path).sha256
     assert (json.loads(own["prompts"])["use_box"], json.loads(own["prompts"])["use_mask"]) == (True, False)
     assert json.loads(own["refined"])["refined"] > 0
 
     other = facts("other", "--sam", str(generalist), "--fuse", "sam")
-    assert (other["sam"], other["fuse"], other["sam_temperature"]) == (str(generalist), "sam", "1.0")
+    assert (other["sam"], other["fuse"], other["sam_views"]) == (str(generalist), "sam", "1")
     assert other["sam_sha256"] == load_generalist_card(generalist).sha256
     assert json.loads(other["prompts"])["use_mask"]
 

@@ -20,6 +20,7 @@ from uvsam.errors import CatalogError
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.mixer import MIXERS, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
+from uvsam.models.sam.mirrored import Mirrored
 from uvsam.models.sam.network import GeneralistNetwork
 from uvsam.prompts import Prompts
 
@@ -228,3 +229,27 @@ def test_weights_without_a_decoder_are_refused(network: GeneralistNetwork, tmp_p
     torch.save({n: v for n, v in network.state_dict().items() if n.startswith("image_encoder.")}, path)
     with pytest.raises(CatalogError, match=r"encoder\.pth is no checkpoint .* no mask decoder"):
         load_generalist(GeneralistRecipe(path))
+
+
+def test_two_views_answer_alike_about_a_crop_and_its_mirror_image(generalist: Generalist) -> None:
+    pixels = 255 * torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    valid = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
+    valid[:, :, :90] = False
+    asked, both = prompts(3), Mirrored(generalist)
+    one = both.decode(both.embed(pixels, valid)[0], asked)
+    other = both.decode(both.embed(pixels.flip(-1), valid.flip(-1))[0], asked.mirrored())
+    alone = generalist.decode(generalist.embed(pixels, valid)[0], asked)
+    assert np.allclose(one.logits, other.logits[..., ::-1], atol=1e-5 * np.abs(one.logits).max())
+    assert np.allclose(one.iou_pred, other.iou_pred, atol=1e-4)
+    assert not np.allclose(one.logits, alone.logits, atol=1e-2 * np.abs(one.logits).max())
+
+
+def test_the_mirror_of_the_mirror_is_the_question() -> None:
+    asked = prompts(4)
+    again = asked.mirrored().mirrored()
+    assert asked.boxes_xyxy is not None
+    assert again.boxes_xyxy is not None
+    assert np.allclose(again.boxes_xyxy, asked.boxes_xyxy)
+    assert (again.mask_logits == asked.mask_logits).all()
+    assert (asked.mirrored().boxes_xyxy[:, 0] < asked.mirrored().boxes_xyxy[:, 2]).all()  # type: ignore[index]
+    assert prompts(2, mask=False).mirrored().mask_logits is None

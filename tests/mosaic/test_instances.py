@@ -1,6 +1,8 @@
 """Masks of crops become one score per pixel, whatever the order and the blocks."""
 
 import itertools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +78,7 @@ def several(rng):
         yield Instance(region, Window(row, col, 256, 256), ground), smooth(rng)
 
 
-def fuse_in_blocks(path, values, labels, masks, block, rule="sam"):
+def fuse_in_blocks(path, values, labels, masks, block, rule="sam", outline=0.0):
     """Scores and owners of a scene of cells of 1 x 1 pixel."""
     fused, owner = np.zeros_like(values), np.zeros_like(labels)
     with Instances(path, (1.0, 1.0)) as instances:
@@ -88,7 +90,7 @@ def fuse_in_blocks(path, values, labels, masks, block, rule="sam"):
             part = window.slices
             if (row, col) in numbers:
                 fused[part], owner[part] = fuse_block(
-                    values[part], labels[part], window, instances, numbers[row, col], FUSE[rule]
+                    values[part], labels[part], window, instances, numbers[row, col], FUSE[rule], outline
                 )
             else:
                 fused[part] = values[part]
@@ -189,6 +191,23 @@ def test_no_region_takes_another_ones_ground_by_saying_no(tmp_path):
     assert mean[50, 110] == 200
 
 
+@given(st.floats(0.05, 0.95), st.floats(-20, 20))
+def test_a_nudge_turns_what_is_in_doubt_and_nothing_else(threshold, said):
+    outline = outline_log_odds(threshold)
+    values = np.arange(256, dtype=np.uint8)[None]
+    labels, crop = (values > 0).astype(np.int32), Window(0, 0, 256, 256)
+    block = Window(0, 0, 1, 256)
+    with tempfile.TemporaryDirectory() as folder, Instances(Path(folder) / "masks.bin", (1.0, 1.0)) as instances:
+        instances.add(Instance(1, crop, block), np.full((256, 256), said, np.float32))
+        fused, _ = fuse_block(values, labels, block, instances, [0], FUSE["nudge"], outline)
+    before, after = (log_odds(given)[0, 1:] - np.float32(outline) for given in (values, fused))
+    assert (np.diff(fused.astype(int)) >= 0).all()
+    assert (np.sign(after - before) * np.sign(said) >= 0).all()
+    assert ((after > 0) == (before > 0))[np.abs(before) > 1.5].all()
+    inside = np.abs(before) < 1.5 * np.tanh(np.abs(said) / 1.5) - 0.2
+    assert ((after > 0) == (said > 0))[inside].all()
+
+
 def test_a_region_whose_own_masks_do_not_reach_a_place_keeps_it(tmp_path):
     labels = np.zeros((500, 400), np.int32)
     labels[:100, :90] = 1
@@ -224,7 +243,14 @@ def test_a_village_gets_the_mean_of_what_was_said_of_its_pixels(tmp_path):
         instances.add(Instance(1, crop, Window(5, 5, 50, 57)), joined)
         instances.add(Instance(2, crop, Window(5, 55, 50, 50)), grown)
         pixels = fuse_scores(
-            scores, tmp_path / "regions.tif", instances, geobox, "sam", tmp_path / "out.tif", tmp_path / "owner.tif"
+            scores,
+            tmp_path / "regions.tif",
+            instances,
+            geobox,
+            "sam",
+            0.0,
+            tmp_path / "out.tif",
+            tmp_path / "owner.tif",
         )
     assert pixels == 50 * 100
     refined = find_regions(tmp_path / "out.tif", rules, (1.0, 1.0))

@@ -24,8 +24,7 @@ from uvsam.vectors.villages import villages_from_scores
 from uvsam.workflows.refining import Refined, refine_scene
 
 RULES = RegionRules(0.4, 0.6, min_area_m2=300)
-GAIN = 3.0
-AS_ASKED = {"prompt_rules": PromptRules(gain=GAIN), "temperature": GAIN}
+AS_ASKED = {"prompt_rules": PromptRules(gain=1.0)}
 
 
 class Answer(NamedTuple):
@@ -196,7 +195,7 @@ def test_crops_show_the_ground_they_are_asked_about(
     values = np.where(rough, 200, 30).astype(np.uint8)
     values[400:440, 300:330] = 0
     here = place(tmp_path, values, gsd_m, image)
-    refine(here, Seeing(input_px), tmp_path / "out.tif", window_m=window_m, temperature=1.0)
+    refine(here, Seeing(input_px), tmp_path / "out.tif", window_m=window_m)
     found, known = read(tmp_path / "out.tif") > 127, values > 0
     wrong = (found != bright) & known
     limit_px = 0 if window_m == 256 else 2
@@ -277,9 +276,8 @@ def test_ground_without_a_region_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"fuse": "max"}, "sam, mean, specialist"),
+        ({"fuse": "max"}, "sam, mean, nudge, specialist"),
         ({"window_m": 0}, "above 0"),
-        ({"temperature": float("nan")}, "above 0"),
         ({"generalist": Identity(300)}, "multiple of 256"),
     ],
 )

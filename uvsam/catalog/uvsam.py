@@ -18,8 +18,8 @@ from uvsam.catalog.cards import (
 from uvsam.catalog.generalists import Encoder, GeneralistCard
 from uvsam.errors import CatalogError
 
-Fuse = Literal["sam", "mean", "specialist"]
-"""Whose score counts where the generalist has drawn an outline."""
+Fuse = Literal["sam", "mean", "nudge", "specialist"]
+"""Whose score counts where the generalist has drawn an outline (``uvsam.mosaic.instances.FUSE``)."""
 
 Withheld = Literal["box", "mask", "sam", "specialist"]
 """What a generalist can do without: the box, the mask, its own embedding, that of the specialist."""
@@ -34,7 +34,7 @@ class GeneralistPart(Strict):
         card: name or path of a generalist's card, or path of a checkpoint.
         window_m: side of the square of ground that it looks at, in metres.
         seconds_per_crop: measured seconds of one CPU core per square of ground (``benchmarks/cost.py``).
-        temperature: its logits are divided by it, so that scores mean something (``benchmarks/ablation.py``).
+        views: how often it looks at a square; the second time in a mirror.
     """
 
     encoder: Encoder | None = None
@@ -42,7 +42,7 @@ class GeneralistPart(Strict):
     card: str | None = None
     window_m: float = Field(gt=0)
     seconds_per_crop: float | None = None
-    temperature: float = Field(default=1.0, gt=0)
+    views: Literal[1, 2] = 1
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> "GeneralistPart":
@@ -58,7 +58,8 @@ class UvSamCard(ModelCard):
         weights: file beside the card with the tensors ``specialist.*``, ``mixer.*``, and ``generalist.*`` where the
             generalist is among them.
         mixer: what the tokens of the boxes learn from both embeddings (``uvsam.models.mixer``).
-        fuse: ``sam``: the generalist's word; ``mean``: mean log-odds of both; ``specialist``: nothing changes.
+        fuse: ``sam``: the generalist's word; ``mean``: mean log-odds of both; ``nudge``: the specialist's, moved a
+            little by the generalist; ``specialist``: nothing changes.
         min_prompt_m2: smaller regions keep the specialist's outline.
         prompt_gain: the specialist's log-odds are multiplied by it to make a mask.
         without: what the generalist was not given in training.

@@ -33,7 +33,7 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
     help="Sharpen the outlines with this generalist: a name of `uvsam models`, a card.yaml, or a checkpoint.",
 )  # fmt: skip
 @click.option(
-    "--fuse", type=click.Choice(["sam", "mean", "specialist"]),
+    "--fuse", type=click.Choice(["sam", "mean", "nudge", "specialist"]),
     help="Whose score counts where a generalist has drawn an outline  [default: the model's card, else sam].",
 )  # fmt: skip
 @click.option("--window", "window_m", type=float, metavar="M", help="Ground that the generalist sees at once, metres.")

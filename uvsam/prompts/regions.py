@@ -58,6 +58,14 @@ class Prompts:
         masks = None if self.mask_logits is None else self.mask_logits[index]
         return Prompts(boxes, masks, self.region_id[index])
 
+    def mirrored(self) -> "Prompts":
+        """The same questions about the crop with left and right exchanged."""
+        boxes = self.boxes_xyxy
+        if boxes is not None:
+            boxes = np.stack([FRAME_PX - boxes[:, 2], boxes[:, 1], FRAME_PX - boxes[:, 0], boxes[:, 3]], axis=1)
+        masks = None if self.mask_logits is None else np.ascontiguousarray(self.mask_logits[..., ::-1])
+        return Prompts(boxes, masks, self.region_id)
+
 
 @dataclass(frozen=True)
 class PromptRules:

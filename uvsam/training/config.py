@@ -202,6 +202,7 @@ class UvSamTraining(SpecialistTraining):
         mixer: what the tokens of the boxes learn from both embeddings: ``add`` and ``mlp`` of the paper, or ``gated``.
         specialist_rate: the specialist learns at this share of the learning rate, the mixer at all of it.
         fuse: how ``predict`` joins the two models' scores.
+        generalist_views: how often the generalist looks at a square in ``predict``; the second time in a mirror.
         sam_weight: weight of the loss of the generalist's masks (the paper's lambda).
         without: what the generalist is not given, for ablation: the box, the mask, the embedding of either model.
         min_prompt_m2: smaller regions are not asked about.
@@ -225,6 +226,7 @@ class UvSamTraining(SpecialistTraining):
     mixer: Literal["add", "mlp", "gated"] = "gated"
     specialist_rate: float = Field(default=1.0, ge=0)
     fuse: Fuse = "sam"
+    generalist_views: Literal[1, 2] = 1
     sam_weight: float = Field(default=1.0, ge=0)
     without: tuple[Withheld, ...] = ()
     min_prompt_m2: float = Field(default=1000.0, ge=0)

@@ -14,6 +14,7 @@ from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
+from uvsam.models.sam.mirrored import Mirrored
 from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise, to_own_resolution
 from uvsam.models.uvsam import fused_features, load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
@@ -33,10 +34,10 @@ class Refiner:
         fuse: how its score and the specialist's become one (``mosaic.instances.FUSE``).
         min_prompt_m2: smaller regions keep the specialist's outline.
         tokens: from a crop to what changes the prompts' tokens; None: nothing does.
-        temperature: its logits are divided by it.
+        views: how often it looks at a crop; the second time in a mirror.
     """
 
-    generalist: Generalist
+    generalist: Generalist | Mirrored
     name: str
     sha256: str
     window_m: float
@@ -44,7 +45,7 @@ class Refiner:
     min_prompt_m2: float
     rules: PromptRules
     tokens: Callable[[Chip], Any] | None = None
-    temperature: float = 1.0
+    views: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +79,18 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
     withheld = set(card.without)
     window_m = settings.window_m or card.generalist.window_m
     given = {"with_sam": "sam" not in withheld, "with_specialist": "specialist" not in withheld}
+    views = card.generalist.views
     own = Refiner(
-        generalist, card.name, card.sha256, window_m, settings.fuse or card.fuse, card.min_prompt_m2,
-        PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
-        _mixed(specialist, mixer, window_m, **given), card.generalist.temperature,
-    )  # fmt: skip
+        generalist=generalist if views == 1 else Mirrored(generalist),
+        name=card.name,
+        sha256=card.sha256,
+        window_m=window_m,
+        fuse=settings.fuse or card.fuse,
+        min_prompt_m2=card.min_prompt_m2,
+        rules=PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
+        tokens=_mixed(specialist, mixer, window_m, **given),
+        views=views,
+    )
     return Models(specialist, own)
 
 

@@ -122,7 +122,7 @@ def predict(
             scores = folder / "refined.tif"
             refined = refine_scene(
                 scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
-                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, temperature=refiner.temperature,
+                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules,
                 batch=settings.batch, tokens=refiner.tokens, progress=progress,
             )  # fmt: skip
         villages, coverage = villages_from_scores(
@@ -260,7 +260,7 @@ def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
         "window_m": refiner.window_m,
         "fuse": refiner.fuse,
         "min_prompt_m2": refiner.min_prompt_m2,
-        "sam_temperature": refiner.temperature,
+        "sam_views": refiner.views,
         "prompts": asdict(refiner.rules),
         "refined": {name: getattr(refined, name) for name in ("regions", "refined", "crops", "pixels", "model_pixels")},
     }

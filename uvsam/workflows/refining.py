@@ -176,7 +176,6 @@ def refine_scene(
     fuse: str = "sam",
     min_prompt_m2: float = 0.0,
     prompt_rules: PromptRules | None = None,
-    temperature: float = 1.0,
     batch: int = 1,
     tokens: CropTokens | None = None,
     progress: Progress = silent,
@@ -193,9 +192,8 @@ def refine_scene(
             refined scores.
         out_path: the refined scores. ``{stem}_owner.tif`` beside it says which region's masks decided on each pixel.
         window_m: side of a crop, ground metres.
-        fuse: ``sam``: the generalist's word; ``mean``: mean log-odds of both; ``specialist``: nothing changes.
+        fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
         min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
-        temperature: the generalist's logits are divided by it.
         batch: crops embedded at once.
         tokens: called with each crop; what it returns is handed to ``decode``.
 
@@ -205,8 +203,8 @@ def refine_scene(
     """
     if fuse not in FUSE:
         raise SettingsError(f"no way to fuse called '{fuse}'; there are {', '.join(FUSE)}")
-    if not window_m > 0 or not temperature > 0:
-        raise SettingsError("the window and the temperature of the generalist must be above 0")
+    if not window_m > 0:
+        raise SettingsError("the window of the generalist must be above 0")
     if generalist.input_px % CELLS:
         raise SettingsError(f"crops must be a multiple of {CELLS} px, not {generalist.input_px}")
     grid = _Grid(generalist.input_px, model_scale(scene, window_m / generalist.input_px), scene.shape)
@@ -250,13 +248,13 @@ def refine_scene(
                     decoded = generalist.decode(embedding, prompts, tokens=extra)
                     places = grid.instances(item, prompt_rules.margin_cells)
                     for instance, logits in zip(places, decoded.logits, strict=True):
-                        instances.add(instance, logits / temperature + outline)
+                        instances.add(instance, logits)
                     quality.add(item.parts, decoded)
                 looked_at += len(asked)
                 done += len(group)
                 progress("outlining villages (crops)", done, len(crops))
         pixels = fuse_scores(
-            scores_path, labels_path, instances, scene.geobox, fuse, out_path, owner_path, progress=progress
+            scores_path, labels_path, instances, scene.geobox, fuse, outline, out_path, owner_path, progress=progress
         )
         return Refined(
             regions=len(regions),

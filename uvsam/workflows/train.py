@@ -136,13 +136,13 @@ def train_uvsam(
     if config.crop_px != generalist.input_px:
         raise SettingsError(f"crop_px must be {generalist.input_px}, which is what '{config.generalist}' looks at")
     bundled = generalist_card is not None and generalist_card.weights is not None
-    window_m = config.gsd_m * config.crop_px
+    seen: dict[str, Any] = {"window_m": config.gsd_m * config.crop_px, "views": config.generalist_views}
     if generalist_card is not None and bundled:
         mlp = generalist.network.mask_decoder.transformer.layers[0].mlp.lin1.out_features
-        part = GeneralistPart(encoder=generalist_card.encoder, decoder_mlp=mlp, window_m=window_m)
+        part = GeneralistPart(encoder=generalist_card.encoder, decoder_mlp=mlp, **seen)
     else:
         path = Path(config.generalist)
-        part = GeneralistPart(card=str(path.resolve()) if path.is_file() else config.generalist, window_m=window_m)
+        part = GeneralistPart(card=str(path.resolve()) if path.is_file() else config.generalist, **seen)
     specialist, from_start = _initial_specialist(config, generalist.spec)
     card = UvSamCard.model_validate(
         draft_card(config, command).model_dump()
