@@ -1,6 +1,7 @@
 """Trends through the command line: layers, tables, and what goes wrong."""
 
 import json
+import os
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +13,8 @@ import shapely
 from uvsam.cli.main import run
 from uvsam.vectors.geopackage import read_run
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, check_schema
+
+YEARS = (2016, 2020)
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +152,25 @@ def test_nothing_is_replaced_unless_it_shall_be(city: Path, result: Path, capsys
     assert run(["trends", str(city / "truth.gpkg"), "--out", str(result)]) == 1
     assert "exists" in capsys.readouterr().err
     assert result.read_bytes() == before
+
+
+def test_images_are_predicted_first_and_once(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [str(city / f"city_{year}.tif") for year in YEARS]
+    out = tmp_path / "t.gpkg"
+    assert run(["trends", *images, "--out", str(out)]) == 0
+    kept = tmp_path / "t_villages"
+    assert sorted(path.name for path in kept.iterdir()) == [f"city_{year}.gpkg" for year in YEARS]
+    assert read_run(kept / f"city_{YEARS[0]}.gpkg")["input"] == images[0]
+    histories = gpd.read_file(out, layer="histories")
+    assert sorted(histories["valid_from"].dt.year.unique()) == list(YEARS)
+    told = json.loads(read_run(out)["shifts"])
+    assert told[1]["told_from"] == "windows of the images"
+    assert abs(told[1]["east_m"]) < 0.3
+
+    times = [path.stat().st_mtime_ns for path in sorted(kept.iterdir())]
+    assert run(["trends", *images, "--out", str(out), "--overwrite"]) == 0
+    assert [path.stat().st_mtime_ns for path in sorted(kept.iterdir())] == times
+    again = ["trends", images[1], images[0], "--out", str(tmp_path / "u.gpkg"), "--predictions", str(kept)]
+    os.utime(kept / "city_2016.gpkg", (0, 0))  # the image may have been changed since
+    assert run(again) == 1
+    assert "is there already" in capsys.readouterr().err

@@ -52,6 +52,11 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.command()
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
+@click.option("--model", help="For images: name of a bundled model, or a card.yaml  [default: as predict].")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path, file_okay=False),
+    help="For images: folder where their villages are kept  [default: {out}_villages].",
+)  # fmt: skip
 @click.option("--report", type=click.Path(path_type=Path), help="Also write a page for people, e.g. trends.html.")
 @click.option(
     "--tables",
@@ -84,22 +89,26 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def command(
     layers: tuple[Path, ...], out: Path, report: Path | None, tables: Path | None, scratch: Path | None,
-    overwrite: bool, **given: Any,
+    model: str | None, predictions: Path | None, overwrite: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Tell what happened to the villages of LAYERS: files of `uvsam predict` or other polygons, of two or more dates.
+    """Tell what happened to the villages of LAYERS: files of `uvsam predict`, other polygons, or images, of two or more
+    dates. Images are predicted first, and aligned by what they show.
 
     \b
     Examples:
       uvsam trends 2012.gpkg 2016.gpkg 2020.gpkg --out trends.gpkg --report trends.html
       uvsam trends a.gpkg b.geojson --dates 2012,2019-05-17 --out trends.gpkg --centre 72.88,19.07 --rings-km 2,4,6
+      uvsam trends city_2012.tif city_2020.tif --out trends.gpkg --report trends.html
     """
+    from uvsam.settings import predict_settings
     from uvsam.workflows.trend_layers import TrendSettings
     from uvsam.workflows.trends import trends
 
     settings = TrendSettings(**{name: value for name, value in given.items() if value is not None})
     with progress_display() as progress:
         found = trends(
-            layers, out, settings, report=report, tables=tables, scratch=scratch, overwrite=overwrite,
+            layers, out, settings, report=report, tables=tables, predictions=predictions,
+            prediction=predict_settings(model=model) if model else None, scratch=scratch, overwrite=overwrite,
             progress=progress,
         )  # fmt: skip
     _summarise(found)
@@ -129,10 +138,10 @@ def _summarise(found: "Trends") -> None:
         ]  # fmt: skip
         print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
-        if row["villages"]:
+        if row["count"]:
             click.echo(
                 f"{date} lay {row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer "
-                f"(± {1.96 * row['error_m']:.1f} m, from {row['villages']} villages)."
+                f"(± {1.96 * row['error_m']:.1f} m, from {row['count']} {row['told_from']})."
             )
 
 

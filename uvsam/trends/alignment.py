@@ -25,17 +25,19 @@ class Shift:
     Attributes:
         east_m, north_m: the shift; 0 where there is too little to tell.
         error_m: standard error of each; NaN where there is too little to tell.
-        villages: how many it was told from.
+        count: how many it was told from ...
+        told_from: ... and of what.
     """
 
     east_m: float = 0.0
     north_m: float = 0.0
     error_m: float = float("nan")
-    villages: int = 0
+    count: int = 0
+    told_from: str = "villages"
 
     @property
     def is_known(self) -> bool:
-        return self.villages >= LEAST_PAIRS
+        return self.count >= LEAST_PAIRS
 
     def take_off(self, polygons: Polygons) -> Polygons:
         """Polygons of the later layer where they lie on the earlier one."""

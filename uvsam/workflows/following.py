@@ -17,6 +17,7 @@ from uvsam.errors import LabelError
 from uvsam.progress import Progress, silent
 from uvsam.trends.alignment import Shift, estimate_shift
 from uvsam.trends.histories import Histories
+from uvsam.trends.images import estimate_image_shift
 from uvsam.trends.lineage import LineageRules, step
 from uvsam.trends.overlay import Polygons
 from uvsam.trends.steps import Compared, compare_periods, share_seen
@@ -37,12 +38,14 @@ class Period:
         store: its villages, moved onto the first period.
         seen: file with the ground that its image shows, WKB on the map, moved with them; None where nobody said.
         shift: where its image lies beside that of the first period.
+        image: that its villages were found in, where it is at hand.
     """
 
     date: datetime.date
     store: Store
     seen: Path | None
     shift: Shift
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,9 @@ def _aligned(
     shift = Shift()
     if before and align:
         last = before[-1]
-        found = estimate_shift(*_sample(last.store, raw))
+        found = _told_from_images(source, last, crs)
+        if not found.is_known:
+            found = estimate_shift(*_sample(last.store, raw))
         if found.is_known:  # it was told from the last layer, which lies on the first one with an error of its own
             shift = replace(found, error_m=math.hypot(found.error_m, np.nan_to_num(last.shift.error_m)))
     coverage = read_coverage(source.path)
@@ -144,7 +149,17 @@ def _aligned(
         ground = shapely.union_all(coverage.to_crs(crs))
         seen = seen_path
         seen.write_bytes(shapely.to_wkb(shift.take_off(np.array([ground]))[0]))
-    return Period(source.date, raw.moved(shift), seen, shift)
+    return Period(source.date, raw.moved(shift), seen, shift, source.image)
+
+
+def _told_from_images(source: PeriodSource, last: Period, crs: CRS | None) -> Shift:
+    """The shift from the first period, by way of the last one."""
+    if source.image is None or last.image is None or crs is None:
+        return Shift()
+    found = estimate_image_shift(last.image, source.image, crs)
+    if not found.is_known:
+        return found
+    return replace(found, east_m=found.east_m + last.shift.east_m, north_m=found.north_m + last.shift.north_m)
 
 
 def _sample(before: Store, after: Store) -> tuple[Polygons, Polygons]:

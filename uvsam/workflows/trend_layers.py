@@ -77,7 +77,7 @@ class Trends:
 
     Attributes:
         periods, steps, slopes, zones: one row for each period; step; measure; zone and period.
-        shifts: east, north, error in metres and number of villages, for each period.
+        shifts: east, north, error in metres, of how many villages or windows, for each period.
         corrected: areas by the reference sample; no rows without one.
     """
 
@@ -118,9 +118,9 @@ class TrendLayers:
             dates, {"villages": [len(one) for one in areas], "area_m2": [float(one.sum()) for one in areas]}
         )
         shifts = pd.DataFrame(
-            [(period.shift.east_m, period.shift.north_m, period.shift.error_m, period.shift.villages)
-             for period in followed.periods],
-            columns=["east_m", "north_m", "error_m", "villages"],
+            [(period.shift.east_m, period.shift.north_m, period.shift.error_m, period.shift.count,
+              period.shift.told_from) for period in followed.periods],
+            columns=["east_m", "north_m", "error_m", "count", "told_from"],
         )  # fmt: skip
         return Trends(periods, steps, slopes, self.zone_table, shifts, corrected)
 

@@ -195,9 +195,10 @@ def _alignment(found: Trends) -> Section:
     rows = []
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         told = (f"{row['east_m']:+.1f}", f"{row['north_m']:+.1f}", f"± {1.96 * row['error_m']:.1f}")
-        rows.append((f"{date}", *(told if row["villages"] else ("-", "-", "-")), str(row["villages"])))
+        from_what = f"{row['count']} {row['told_from']}" if row["count"] else "-"
+        rows.append((f"{date}", *(told if row["count"] else ("-", "-", "-")), from_what))
     text = (
-        "How far each layer lay beside the first one, told from villages that kept their size, "
-        "and taken off before anything was compared."
+        "How far each layer lay beside the first one, told from villages that kept their size, or from the "
+        "images themselves, and taken off before anything was compared."
     )
-    return Section("Alignment", (text,), (), [Table(("period", "east, m", "north, m", "95 %, m", "villages"), rows)])
+    return Section("Alignment", (text,), (), [Table(("period", "east, m", "north, m", "95 %, m", "told from"), rows)])

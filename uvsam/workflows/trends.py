@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
 from uvsam.raster.writer import check_destination
+from uvsam.settings import PredictSettings
 from uvsam.trends.accuracy import net_change
 from uvsam.vectors.geopackage import check_output, write_layers
 from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import follow
 from uvsam.workflows.sampling import corrected_areas
+from uvsam.workflows.trend_images import predict_images
 from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
 from uvsam.workflows.trend_report import write_report
 from uvsam.workflows.trend_tables import check_folder, write_tables
@@ -29,22 +32,27 @@ from uvsam.workflows.trend_tables import check_folder, write_tables
 
 def trends(
     paths: Sequence[Path], out: Path, settings: TrendSettings | None = None, *, report: Path | None = None,
-    tables: Path | None = None, overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
+    tables: Path | None = None, predictions: Path | None = None, prediction: PredictSettings | None = None,
+    overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
 ) -> Trends:  # fmt: skip
     """Compare village layers of several dates and write ``trends.gpkg``.
 
     Args:
-        paths: vector files, see :func:`uvsam.vectors.periods.find_periods`.
+        paths: vector files, see :func:`uvsam.vectors.periods.find_periods`, or images, whose villages are predicted
+            first and aligned by the images.
         out: GeoPackage to write: layers histories, changes, hot_spots, and zones (where zones or rings are given);
             tables periods, steps, slopes and run.
         report: page to write for people, ``.html``.
         tables: folder for tidy tables, Parquet and CSV.
+        predictions: folder where the villages of images are kept. Default: ``{out}_villages`` beside ``out``.
+        prediction: how images are predicted.
         scratch: folder for what lies on disk meanwhile; with ``settings.dask`` one that its workers share. Default:
             beside ``out``.
 
     Raises:
         LabelError: a layer cannot be used, or the reference sample is not filled in or of other dates.
         SettingsError: nobody answers at ``settings.dask``.
+        SceneError, GeoreferencingError, CatalogError: as ``predict``, of images.
         OutputError: the file cannot be written, or exists.
     """
     settings = settings or TrendSettings()
@@ -53,7 +61,11 @@ def trends(
         check_destination(report, (".html",), overwrite=overwrite)
     if tables is not None:
         check_folder(tables, overwrite=overwrite)
-    sources = find_periods(paths, settings.dates)
+    layers_of, images = predict_images(
+        paths, predictions or out.with_name(f"{out.stem}_villages"), prediction or PredictSettings(), settings.dates,
+        overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+    sources = [replace(source, image=images.get(source.path)) for source in find_periods(layers_of, settings.dates)]
     corrected = _corrected(settings.reference, [source.date for source in sources])
     with _scratch(scratch or out.parent) as folder, open_run(settings.workers, dask=settings.dask) as run:
         followed = follow(
