@@ -40,6 +40,8 @@ def frames(count=2, crs="EPSG:32650", acquired=DAY, size=10.0):
             "confidence": 0.9 * ones,
             "sam_iou_pred": ones * 0.9,
             "stability": ones * 0.8,
+            "area_low_m2": ones,
+            "area_high_m2": ones,
             "on_edge": ones > 0,
             "acquired": acquired,
             "model": "segformer 村",

@@ -20,7 +20,7 @@ from uvsam.vectors.polygon_files import moved, place, polygon_layer, repaired
 
 CHUNK = 20_000
 """Rows that are read at once."""
-KEPT = ("village_id", "confidence")
+KEPT = ("village_id", "confidence", "area_low_m2", "area_high_m2")
 """Columns that are carried along where a layer has them."""
 YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 MIDDLE_OF_YEAR = (7, 1)

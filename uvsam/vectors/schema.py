@@ -27,6 +27,8 @@ VILLAGES = Layer(
     {
         "village_id": "int64",
         "area_m2": "float64",
+        "area_low_m2": "float64",
+        "area_high_m2": "float64",
         "perimeter_m": "float64",
         "compactness": "float64",
         "confidence": "float64",

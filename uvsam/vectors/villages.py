@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from uvsam.mosaic.band import band_of
 from uvsam.mosaic.instances import Support
 from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
 from uvsam.progress import Progress, silent
@@ -43,6 +44,7 @@ def villages_from_scores(
 
     Villages are numbered from the largest to the smallest. ``confidence`` is the mean calibrated score over the pixels
     of the region, before holes were filled and the outline simplified: the expected share of its area that is village.
+    ``area_low_m2`` and ``area_high_m2`` are the area at thresholds one unit of log-odds higher and lower.
     Holes smaller than ``min_hole_m2`` are filled, and a village in such a hole becomes part of the one around it; a
     hole with a pixel in it that was not looked at stays. Memory grows with the villages and not with the raster.
 
@@ -65,6 +67,7 @@ def villages_from_scores(
     looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "drawing coverage (strips)", progress)
     regions = find_regions(score_path, rules, gsd_m, seeds_path=seeds_path, progress=progress)
     outlines = _outlines(regions, "drawing outlines (strips)", progress)
+    band = band_of(regions, progress)
 
     rings, owner = shapely.get_rings(looked_at, return_index=True)
     not_looked_at = shapely.point_on_surface(shapely.polygons(rings[np.diff(owner, prepend=-1) == 0]))
@@ -76,6 +79,7 @@ def villages_from_scores(
     placed = _place(on_ground, geobox.affine @ ~metres)
     area, perimeter = planar_measures(on_ground) if crs is None else geodesic_measures(placed, crs)
     order = np.lexsort((kept, -area))
+    loses, gains = (pixels[kept] / regions.pixels[kept] for pixels in band)
     said = {} if support is None else support.means(regions)
     villages = make_frame(
         VILLAGES,
@@ -84,6 +88,8 @@ def villages_from_scores(
         {
             "village_id": np.arange(1, len(order) + 1),
             "area_m2": area[order],
+            "area_low_m2": (area * (1 - loses))[order],
+            "area_high_m2": (area * (1 + gains))[order],
             "perimeter_m": perimeter[order],
             "compactness": compactness(area, perimeter)[order],
             "confidence": regions.mean_score[kept][order],

@@ -110,10 +110,13 @@ class TrendLayers:
         areas = self.areas
         seen = [np.nan if ground is None else shapely.area(ground) for ground in self.seen]
         steps = step_table(dates, followed.histories, followed.steps, followed.histories.ended)
-        half = [together(one) for one in self.halves]
-        steps["change_half_m2"] = [float(np.hypot(*pair)) for pair in pairwise(half)]
+        outlines = [together(one) for one in self.outline_halves]
+        doubt = [float(one.sum()) for one in self.threshold_halves]
+        steps["change_half_m2"] = [
+            float(np.hypot(*a)) + abs(b[1] - b[0]) for a, b in zip(pairwise(outlines), pairwise(doubt), strict=True)
+        ]
         steps["significant"] = (steps["after_m2"] - steps["before_m2"]).abs() > steps["change_half_m2"]
-        periods = period_table(dates, areas, seen).assign(area_half_m2=half)
+        periods = period_table(dates, areas, seen).assign(area_half_m2=np.hypot(outlines, doubt))
         slopes = trend_rows(
             dates, {"villages": [len(one) for one in areas], "area_m2": [float(one.sum()) for one in areas]}
         )
@@ -129,12 +132,22 @@ class TrendLayers:
         return [self._each(period, shapely.area) for period in range(len(self.dates))]
 
     @cached_property
-    def halves(self) -> list[NDArray[np.float64]]:
-        """Half the 95 % interval of the area of each village."""
+    def outline_halves(self) -> list[NDArray[np.float64]]:
+        """Half the 95 % interval of the area of each village, from its outline."""
         return [
             outline_half_m2(self._each(period, shapely.length), self.settings.tolerance_m)
             for period in range(len(self.dates))
         ]
+
+    @cached_property
+    def threshold_halves(self) -> list[NDArray[np.float64]]:
+        """Half of what hangs on the threshold of each village's scores; 0 where its layer does not say."""
+        tables = [period.store.table() for period in self.followed.periods]
+        return [np.nan_to_num((one["area_high_m2"] - one["area_low_m2"]).to_numpy() / 2) for one in tables]
+
+    def _halves(self, period: int) -> NDArray[np.float64]:
+        half: NDArray[np.float64] = np.hypot(self.outline_halves[period], self.threshold_halves[period])
+        return half
 
     @cached_property
     def seen(self) -> list[shapely.Geometry | None]:
@@ -156,9 +169,9 @@ class TrendLayers:
             first[ids] = np.minimum(first[ids], period)
             last[ids] = period
         dates = np.array(self.dates, "datetime64[s]")
-        half_before = dict(zip(told.ids[0].tolist(), self.halves[0].tolist(), strict=True))
+        half_before = dict(zip(told.ids[0].tolist(), self._halves(0).tolist(), strict=True))
         for period, described in enumerate(self.followed.periods):
-            half, ids = self.halves[period], told.ids[period]
+            half, ids = self._halves(period), told.ids[period]
             table = village_table(told, self.followed.steps, period)
             before = np.array([half_before.get(history, 0.0) for history in ids.tolist()])
             change = (table["after_m2"] - table["before_m2"] - table["exchanged_m2"]).to_numpy()
