@@ -112,3 +112,32 @@ def test_ctrl_c_and_sigterm_leave_a_checkpoint_to_go_on_from(
 def test_a_missing_training_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "specialist", "nowhere.yaml"]) == 1
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_training_can_start_from_the_bundled_model(
+    training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = yaml.safe_load(training.read_text())
+    del fields["network"]
+    start = fields | {"specialist": "uvsam-specialist", "steps": 2, "learning_rate": 1e-4}
+    training.write_text(yaml.safe_dump(start))
+    assert run(["train", "specialist", str(training)]) == 0
+    path = tmp_path / "run" / "mine.yaml"
+    card, bundled = load_card(path), load_card("uvsam-specialist")
+    for name in ("network", "classes", "gsd_m", "calibration", "outline", "chip_px", "halo_px"):
+        assert getattr(card, name) == getattr(bundled, name), name
+    now, then = load_file(verified_weights(path)), load_file(verified_weights("uvsam-specialist"))
+    statistics = [name for name in now if "running" in name]
+    assert statistics
+    assert all(torch.equal(now[name], then[name]) for name in statistics)
+    moved = [(now[name].float() - then[name].float()).abs().max().item() for name in now if name.endswith("weight")]
+    assert 0 < max(moved) < 0.01
+
+    for wrong, message in (
+        ({"gsd_m": 0.3}, "gsd_m must be that of"),
+        ({"classes": ["other", "village"]}, "classes must be those"),
+        ({"network": {"arch": "fcn"}}, "brings its own network"),
+    ):
+        training.write_text(yaml.safe_dump(start | wrong))
+        assert run(["train", "specialist", str(training)]) == 1
+        assert message in capsys.readouterr().err

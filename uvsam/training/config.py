@@ -149,10 +149,14 @@ class SpecialistTraining(TrainingRun):
     """A run of ``uvsam train specialist``.
 
     Attributes:
+        specialist: name or path of the card to start from. It brings its network, classes, resolution, calibration and
+            outline, and keeps its batch statistics, which few images would spoil. Without one, ``network`` starts from
+            ``encoder_weights``.
         chip_px, halo_px: how ``predict`` shall cut images for this model (see ``benchmarks/halo.py``).
         dice_weight: share of the dice term in the loss.
     """
 
+    specialist: str | None = None
     network: Network = Network()
     chip_px: int = Field(default=768, ge=64)
     halo_px: int = Field(default=128, ge=0)
@@ -161,6 +165,9 @@ class SpecialistTraining(TrainingRun):
     @model_validator(mode="after")
     def _chip_fits(self) -> Self:
         check_chip(self.chip_px, self.halo_px)
+        brought = {"network", "encoder_weights", "chip_px", "halo_px"} & self.model_fields_set
+        if self.specialist is not None and brought:
+            raise ValueError(f"a specialist to start from brings its own {min(brought)}; leave one of the two out")
         return self
 
 
@@ -197,8 +204,8 @@ class UvSamTraining(SpecialistTraining):
         gsd_m, crop_px: the crop fills SAM's frame, so ``window_m`` of the card is ``gsd_m * crop_px``; ``crop_px`` is
             what the generalist's encoder sees.
         generalist: name or path of a card, or path of a checkpoint.
-        specialist: name or path of the card to start from; it goes on seeing the ground at its own resolution. Without
-            one, ``network`` starts from ``encoder_weights`` and sees resolution and colours as the generalist does.
+        specialist: the one to start from goes on seeing the ground at its own resolution. Without one, ``network`` sees
+            resolution and colours as the generalist does.
         mixer: what the tokens of the boxes learn from both embeddings: ``add`` and ``mlp`` of the paper, or ``gated``.
         specialist_rate: the specialist learns at this share of the learning rate, the mixer at all of it.
         fuse: how ``predict`` joins the two models' scores.
@@ -222,7 +229,6 @@ class UvSamTraining(SpecialistTraining):
     """
 
     generalist: str
-    specialist: str | None = None
     mixer: Literal["add", "mlp", "gated"] = "gated"
     specialist_rate: float = Field(default=1.0, ge=0)
     fuse: Fuse = "sam"
@@ -243,9 +249,6 @@ class UvSamTraining(SpecialistTraining):
     def _can_be_asked(self) -> Self:
         if {"box", "mask"} <= set(self.without):
             raise ValueError("a prompt needs its box or its mask")
-        brought = {"network", "encoder_weights", "chip_px", "halo_px"} & self.model_fields_set
-        if self.specialist is not None and brought:
-            raise ValueError(f"a specialist to start from brings its own {min(brought)}; leave one of the two out")
         if self.network.arch == "fcn":
             raise ValueError("network.arch 'fcn' has no fused features for the generalist")
         if self.legacy and (len(self.classes) != 2 or self.crop_px != 1024):

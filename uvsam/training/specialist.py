@@ -13,6 +13,13 @@ from uvsam.training.targets import TargetTable
 THRESHOLDS = torch.arange(1, 20) / 20
 
 
+def keep_batch_statistics(network: nn.Module) -> None:
+    """Of a network that was trained already: those of few crops, or smaller ones, would spoil it."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
 class SpecialistModule(AveragedModule):
     """Trains a network on batches of ``image``, ``valid``, ``rows``.
 
@@ -25,9 +32,17 @@ class SpecialistModule(AveragedModule):
 
     def __init__(self, network: nn.Module, card: ModelCard, table: TargetTable, config: SpecialistTraining) -> None:
         super().__init__(network, config)
+        self.run: SpecialistTraining = config
         self.card = card
         self.loss = LabelLoss(table, config.dice_weight)
         self.counts = torch.zeros(3, len(THRESHOLDS), dtype=torch.float64)
+
+    def train(self, mode: bool = True) -> "SpecialistModule":
+        """A specialist to start from keeps its batch statistics."""
+        super().train(mode)
+        if self.run.specialist is not None:
+            keep_batch_statistics(self.network)
+        return self
 
     def _images(self, batch: dict[str, Tensor]) -> Tensor:
         return normalise(batch["image"], batch["valid"], self.card).contiguous(memory_format=torch.channels_last)

@@ -22,6 +22,7 @@ from uvsam.training.embeddings import EmbeddingCache
 from uvsam.training.live_prompts import LivePrompts, paper_prompts, specialist_prompts, truth_prompts
 from uvsam.training.losses import LabelLoss
 from uvsam.training.prompting import near_boxes
+from uvsam.training.specialist import keep_batch_statistics
 from uvsam.training.targets import TargetTable
 from uvsam.training.uvsam_losses import box_targets, mask_losses, paper_entropy, paper_mask_losses
 
@@ -70,12 +71,10 @@ class UvSamModule(AveragedModule):
         return [(self.network["specialist"], self.run.specialist_rate), (self.network["mixer"], 1.0)]
 
     def train(self, mode: bool = True) -> "UvSamModule":
-        """A specialist to start from keeps its batch statistics: few crops, smaller than its own, would spoil them."""
+        """A specialist to start from keeps its batch statistics."""
         super().train(mode)
         if self.run.specialist is not None:
-            for module in self.network["specialist"].modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            keep_batch_statistics(self.network["specialist"])
         return self
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:

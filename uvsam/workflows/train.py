@@ -48,11 +48,20 @@ def train_specialist(
     Raises:
         OutputError: the folder cannot be written to.
         LabelError, SceneError: a source cannot be used.
-        SettingsError: the checkpoint or the encoder's weights are of another network.
+        SettingsError: the checkpoint or the encoder's weights are of another network, or a setting contradicts the
+            specialist to start from.
+        CatalogError: that specialist is not here.
     """
     start(config)
+    initial = None if config.specialist is None else load_specialist(ModelRecipe(config.specialist))
+    if initial is not None:
+        config = _as_brought(config, initial.card)
+    card = draft_card(config, command)
+    if initial is not None:
+        card = ModelCard.model_validate(card.model_dump() | _brought_by(initial.card))
+    network = _new_specialist(config) if initial is None else initial.network
     table = target_table(config.sources, config.classes)
-    module = SpecialistModule(_new_specialist(config), draft_card(config, command), table, config)
+    module = SpecialistModule(network, card, table, config)
 
     progress("opening sources", 0, 0)
     sources = open_sources(config, table)
@@ -180,10 +189,31 @@ def _initial_specialist(config: UvSamTraining, spec: EncoderSpec) -> tuple[nn.Mo
     initial = load_specialist(ModelRecipe(config.specialist))
     if initial.card.classes != config.classes:
         raise SettingsError(f"classes must be those of '{config.specialist}': {', '.join(initial.card.classes)}")
+    return initial.network, _brought_by(initial.card)
+
+
+def _as_brought(config: SpecialistTraining, card: ModelCard) -> SpecialistTraining:
+    """The configuration with the classes and the resolution of the specialist to start from.
+
+    Raises:
+        SettingsError: it says something else.
+    """
+    brought: dict[str, Any] = {"classes": card.classes, "gsd_m": card.gsd_m}
+    for name, value in brought.items():
+        if name in config.model_fields_set and getattr(config, name) != value:
+            said = f"classes must be those of '{config.specialist}': {', '.join(card.classes)}"
+            raise SettingsError(
+                said if name == "classes" else f"gsd_m must be that of '{config.specialist}': {value:g}"
+            )
+    return config.model_copy(update=brought)
+
+
+def _brought_by(card: ModelCard) -> dict[str, Any]:
+    """What a model keeps of the specialist that it started from."""
     kept = (
         "network", "bands", "mean", "std", "gsd_m", "chip_px", "halo_px", "seconds_per_mpx", "calibration", "outline",
     )  # fmt: skip
-    return initial.network, {name: getattr(initial.card, name) for name in kept}
+    return {name: getattr(card, name) for name in kept}
 
 
 def _new_specialist(config: SpecialistTraining) -> nn.Module:
