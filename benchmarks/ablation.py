@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from areas import Area, test_areas
 from quality import Scaling, other
 
@@ -103,6 +104,23 @@ def open_fold(name: str, areas: dict[str, Area], fits: dict[str, Any]) -> Fold:
     return Fold(name, tuple(areas[area] for area in TESTS[name]), settings)
 
 
+def write_quality(card: Path, results: dict[str, Any]) -> None:
+    """Put what was measured with the default's prompts, and with the specialist alone, into a card."""
+    seen = {area: "block C without Beijing" if area == "Mumbai A" else "block A and the north of Beijing"
+            for area in ("Mumbai C", "Mumbai A", "Beijing south")}  # fmt: skip
+    fields = yaml.safe_load(card.read_text())
+    fields["quality"] = [
+        {
+            "measure": f"{what}{who}", "value": round(results[area][row][what], 3),
+            "tested_on": f"{area}, by models trained on Mumbai {known}", "command": "python benchmarks/ablation.py",
+        }
+        for area, known in seen.items()
+        for what in MEASURES[:3]
+        for row, who in ((DEFAULT, ""), ("without SAM", ", its specialist alone"))
+    ]  # fmt: skip
+    card.write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120))
+
+
 def train(options: argparse.Namespace) -> None:
     """Finished steps are not repeated."""
     for name in options.train:
@@ -122,9 +140,13 @@ def main() -> None:
     parser.add_argument("--nudges", action="store_true", help="with the default's prompts, nudge by other limits, too")
     parser.add_argument("--fitted", type=Path, default=Path("benchmarks/results/quality.json"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.json"))
+    parser.add_argument("--card", type=Path, help="measure nothing, write what --out has into this card")
     options = parser.parse_args()
     if options.train:
         train(options)
+        return
+    if options.card:
+        write_quality(options.card, json.loads(options.out.read_text()))
         return
     work = options.runs / "quality"
     work.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
-from uvsam.catalog.cards import DEFAULT_MODEL, load_card
+from uvsam.catalog.cards import BUNDLED_SPECIALIST, load_card
 from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import model_scale, open_scene
@@ -26,7 +26,7 @@ CUTS = ((512, 32), (512, 64), (512, 128), (768, 64), (768, 128), (768, 192), (10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image")
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--model", default=BUNDLED_SPECIALIST)
     options = parser.parse_args()
     card, specialist = load_card(options.model), load_specialist(ModelRecipe(options.model))
     scene = open_scene(options.image)

@@ -8,13 +8,13 @@ import time
 
 import torch
 
-from uvsam.catalog.cards import DEFAULT_MODEL
+from uvsam.catalog.cards import BUNDLED_SPECIALIST
 from uvsam.models.specialist import ModelRecipe, load_specialist
 
 REPEATS, BATCH = 5, 2
 
 if __name__ == "__main__":
-    specialist = load_specialist(ModelRecipe(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_MODEL))
+    specialist = load_specialist(ModelRecipe(sys.argv[1] if len(sys.argv) > 1 else BUNDLED_SPECIALIST))
     side = specialist.card.chip_px
     pixels, valid = torch.rand(BATCH, 3, side, side) * 255, torch.ones(BATCH, side, side, dtype=torch.bool)
     specialist.scores(pixels, valid)

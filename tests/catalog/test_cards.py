@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from uvsam.catalog import list_cards, load_card, verified_weights
-from uvsam.catalog.cards import DEFAULT_MODEL, card_path, file_sha256
+from uvsam.catalog.cards import BUNDLED_SPECIALIST, DEFAULT_MODEL, card_path, file_sha256, verified_beside
+from uvsam.catalog.uvsam import load_predict_card
 from uvsam.errors import CatalogError
 
 
@@ -19,7 +20,12 @@ def test_bundled_models_are_complete_and_say_where_they_come_from(name: str) -> 
 
 
 def test_the_default_model_is_bundled() -> None:
-    assert DEFAULT_MODEL in list_cards()
+    assert BUNDLED_SPECIALIST in list_cards()
+    assert DEFAULT_MODEL in list_cards("uvsam")
+    card = load_predict_card()
+    assert card.name == DEFAULT_MODEL
+    assert verified_beside(card_path(DEFAULT_MODEL), card.weights, card.sha256).stat().st_size > 1_000_000
+    assert all([card.licence, card.trained_on, card.made_by, card.quality, card.limits])
 
 
 @pytest.fixture

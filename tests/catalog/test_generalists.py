@@ -20,7 +20,7 @@ from uvsam.catalog import (
     load_card,
     load_generalist_card,
 )
-from uvsam.catalog.cards import DEFAULT_MODEL, file_sha256
+from uvsam.catalog.cards import BUNDLED_SPECIALIST, file_sha256
 from uvsam.catalog.generalists import Encoder
 from uvsam.errors import CatalogError
 
@@ -73,17 +73,17 @@ def test_a_card_can_name_exactly_the_encoders_that_exist() -> None:
 
 def test_each_task_is_listed_apart() -> None:
     specialists, generalists = list_cards(), list_cards("generalist")
-    assert DEFAULT_MODEL in specialists
-    assert sorted(specialists + generalists) == list_cards(None)
-    assert isinstance(load_any_card(DEFAULT_MODEL), ModelCard)
+    assert BUNDLED_SPECIALIST in specialists
+    assert sorted(specialists + generalists + list_cards("uvsam")) == list_cards(None)
+    assert isinstance(load_any_card(BUNDLED_SPECIALIST), ModelCard)
     assert isinstance(load_any_card("mobile-sam"), GeneralistCard)
 
 
 def test_a_card_of_the_other_task_is_refused_with_names_that_would_do() -> None:
-    with pytest.raises(CatalogError, match=f"'mobile-sam' is a generalist.*{DEFAULT_MODEL}"):
+    with pytest.raises(CatalogError, match=f"'mobile-sam' is a generalist.*{BUNDLED_SPECIALIST}"):
         load_card("mobile-sam")
-    with pytest.raises(CatalogError, match=f"'{DEFAULT_MODEL}' is a model for --model.*mobile-sam"):
-        load_generalist_card(DEFAULT_MODEL)
+    with pytest.raises(CatalogError, match=f"'{BUNDLED_SPECIALIST}' is a model for --model.*mobile-sam"):
+        load_generalist_card(BUNDLED_SPECIALIST)
     with pytest.raises(CatalogError, match=r"no model named 'mobile'.*mobile-sam"):
         load_generalist_card("mobile")
 

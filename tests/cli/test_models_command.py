@@ -47,6 +47,7 @@ def test_every_model_is_listed_with_its_weights_and_licence(args: list[str]) -> 
         assert line.startswith(card.summary)
         assert card.licence in line
     assert "(bundled, " in lines["uvsam-specialist"]
+    assert "(bundled, " in lines["uvsam-tiny"]
     assert "(to be fetched, 41 MB; " in lines["mobile-sam"]
 
 

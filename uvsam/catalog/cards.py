@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from uvsam.errors import CatalogError
 
-DEFAULT_MODEL = "uvsam-specialist"
-"""Card that is used where the user names none."""
+DEFAULT_MODEL = "uvsam-tiny"
+"""Card that `predict` uses where the user names none."""
+BUNDLED_SPECIALIST = "uvsam-specialist"
 
 Task = Literal["specialist", "generalist", "uvsam"]
 """A specialist finds villages; a generalist (Segment Anything) makes exact outlines of what it is shown; a UV-SAM model
@@ -174,7 +175,7 @@ def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Pat
     return named[0]
 
 
-def load_card(name_or_path: str | Path = DEFAULT_MODEL) -> ModelCard:
+def load_card(name_or_path: str | Path = BUNDLED_SPECIALIST) -> ModelCard:
     """Read and check the card of a specialist.
 
     Raises:
@@ -221,7 +222,7 @@ def checked_card(kind: type[Card], fields: Any, path: Path) -> Card:
         raise CatalogError(f"{path}: {where or 'card'}: {first['msg']}") from error
 
 
-def verified_weights(name_or_path: str | Path = DEFAULT_MODEL) -> Path:
+def verified_weights(name_or_path: str | Path = BUNDLED_SPECIALIST) -> Path:
     """Path of a specialist's weights, after comparing their sha256 with the card.
 
     Raises:

@@ -27,7 +27,7 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 @click.command()
 @click.argument("image")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
-@click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-specialist].")
+@click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-tiny].")
 @click.option(
     "--sam", metavar="NAME|FILE",
     help="Sharpen the outlines with this generalist: a name of `uvsam models`, a card.yaml, or a checkpoint.",
