@@ -76,11 +76,17 @@ def test_scores_and_preview_fit_the_image(city: Path, villages: Path) -> None:
         assert yellow.any()
 
 
-def test_scores_in_half_precision_are_those_of_the_byte_raster(city: Path, villages: Path, tmp_path: Path) -> None:
-    scores = tmp_path / "half.tif"
-    arguments = ["--out", str(tmp_path / "v.gpkg"), "--save-scores", str(scores), "--score-type", "float16"]
-    assert run(["predict", str(city / "city_2020.tif"), *arguments]) == 0
-    with rasterio.open(scores) as half, rasterio.open(villages.with_name("scores.tif")) as byte:
+def test_scores_in_half_precision_are_those_of_the_byte_raster(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact_path, byte_path = tmp_path / "half.tif", tmp_path / "byte.tif"
+    arguments = ["predict", str(city / "city_2020.tif"), "--out", str(tmp_path / "v.gpkg"), "--overwrite"]
+    specialist = [*arguments, "--model", "uvsam-specialist"]
+    assert run([*arguments, "--save-scores", str(exact_path), "--score-type", "float16"]) == 1
+    assert "name a specialist" in capsys.readouterr().err
+    assert run([*specialist, "--save-scores", str(byte_path)]) == 0
+    assert run([*specialist, "--save-scores", str(exact_path), "--score-type", "float16"]) == 0
+    with rasterio.open(exact_path) as half, rasterio.open(byte_path) as byte:
         assert half.dtypes == ("float32",)
         assert half.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
         assert np.isnan(half.nodata)
