@@ -106,7 +106,7 @@ def predict(
     models = load_models(card, settings, _device(settings.device), cache)
     if models.refiner and score_type == "float16":
         raise SettingsError(
-            "scores that a generalist refines have eight bits; leave out --score-type, or name a specialist with --model"
+            "scores that a generalist refines have eight bits; leave out --score-type or name a specialist as --model"
         )
     plan = plan_tiles(
         scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
