@@ -42,7 +42,7 @@ def test_whose_word_counts_is_the_users_choice(city: Path, checkpoint: Path, tmp
     image = str(city / "city_2020.tif")
     layers = {}
     for name, options in {
-        "alone": [],
+        "alone": ["--model", "uvsam-specialist"],
         "specialist": ["--sam", str(checkpoint), "--window", "300", "--fuse", "specialist"],
         "sam": ["--sam", str(checkpoint), "--window", "300"],
     }.items():
