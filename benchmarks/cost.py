@@ -20,6 +20,7 @@ from typing import Any
 from predict import MEASURED
 from safetensors.torch import save_file
 
+from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.sam.network import GeneralistNetwork
 from uvsam.simulate import simulate_city
@@ -47,7 +48,7 @@ def measure(image: Path, options: list[str], out: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--whole", help="also measure this: card of a UV-SAM model")
+    parser.add_argument("--whole", default=DEFAULT_MODEL, help="UV-SAM model to measure: a name, or a card")
     parser.add_argument("--work", type=Path, default=Path("runs/cost"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cost.json"))
     options = parser.parse_args()
@@ -56,9 +57,7 @@ def main() -> None:
         simulate_city(options.work, size_m=SIZE_M, gsd_m=GSD_M, periods=(2020,), seed=78)
     out = options.work / "villages.gpkg"
     specialist = ["--model", "uvsam-specialist"]
-    ways = {"specialist alone": specialist}
-    if options.whole:
-        ways[Path(options.whole).stem] = ["--model", options.whole]
+    ways = {"specialist alone": specialist, Path(options.whole).stem: ["--model", options.whole]}
     for encoder in ("efficientvit_l0", "vit_b"):
         ways[encoder] = [*specialist, "--sam", str(random_checkpoint(encoder, options.work))]
     results: dict[str, dict[str, Any]] = {}
