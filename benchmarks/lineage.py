@@ -74,11 +74,15 @@ def compare_events(truth: gpd.GeoDataFrame, followed: Followed) -> tuple[int, Co
     wrong: Counter[tuple[str, str]] = Counter()
     right = 0
     by_history: dict[int, int] = {}
+    last: set[int] = set()
     for k, (year, period) in enumerate(zip(YEARS, followed.periods, strict=True)):
         told = period.store.table()["village_id"].astype(int)
         events = dict(zip(told, followed.histories.events[k], strict=True))
         ids = dict(zip(told, followed.histories.ids[k], strict=True))
         own = truth[truth["period"] == year]
+        # by the rules a merger ends a history; the truth calls what splits off again by the number that it had before
+        by_history = {village: history for village, history in by_history.items() if village in last}
+        last = set(own["village_id"])
         for village, event in zip(own["village_id"], own["event"], strict=True):
             said = str(events[village])
             lasts = by_history.setdefault(village, ids[village]) == ids[village]

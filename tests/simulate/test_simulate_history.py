@@ -85,6 +85,22 @@ def test_the_table_of_events_tells_where_every_village_went(truth: tuple[gpd.Geo
     assert set(first["event"]) == {"first"}
 
 
+@pytest.mark.parametrize("seed", [1, 7])
+def test_the_larger_part_keeps_the_id(seed: int) -> None:
+    frame = Frame(5.0, 600)
+    geobox = GeoBox(frame.full.shape, Affine(5.0, 0, 440000, 0, -5.0, 4420000), "EPSG:32650")
+    villages, events = truth_frames(build_city(3000.0, (2012, 2016, 2020, 2024), seed), frame, geobox)
+    area = villages.set_index(["period", "village_id"]).geometry.area
+    split = events[events["event"] == "split"]
+    begun = split[split["village_id"].astype(str) != split["related_ids"]]
+    assert len(begun)
+    for row in begun.itertuples():
+        assert area[row.period, int(row.related_ids)] > area[row.period, row.village_id]
+    for row in events[(events["event"] == "merged") & ~events["related_ids"].str.contains(",")].itertuples():
+        before = area.xs(villages["period"][villages["period"] < row.period].max(), level="period")
+        assert before[int(row.related_ids)] > before[row.village_id]
+
+
 def test_a_demolished_village_does_not_come_back_under_its_id(truth: tuple[gpd.GeoDataFrame, pd.DataFrame]) -> None:
     villages, events = truth
     for row in events[events["event"] == "demolished"].itertuples():

@@ -28,11 +28,13 @@ class State:
         parts: 0 nothing stands, 1 one village, 2 two villages with a gap between them.
         growth: 0 to 1, how far it has spread to one side.
         cut: 0 to 2, how much was cleared from one side.
+        turned: of two villages, the first, which is the larger one, lies on the near side of the gap.
     """
 
     parts: int = 1
     growth: float = 0.0
     cut: int = 0
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,13 @@ def alleys(site: Site) -> Lattice:
     return Lattice(-site.extent, -site.extent, 8.0, (winding / slope).astype(np.float32))
 
 
-def part_side(site: Site, s: Floats, t: Floats) -> NDArray[np.bool_]:
-    """True on the smaller side of the divider."""
+def second_part(site: Site, state: State, s: Floats, t: Floats) -> NDArray[np.bool_]:
+    """True at points of the second of two villages."""
+    if state.parts < 2:
+        return np.zeros(np.broadcast_shapes(s.shape, t.shape), bool)
     ns, nt, offset, _ = _divider(site)
-    return s * np.float32(ns) + t * np.float32(nt) < np.float32(offset)
+    near = s * np.float32(ns) + t * np.float32(nt) < np.float32(offset)
+    return ~near if state.turned else near
 
 
 def part_areas(ground: Ground, site: Site, state: State) -> list[float] | None:
@@ -158,8 +163,8 @@ def part_areas(ground: Ground, site: Site, state: State) -> list[float] | None:
     s, t = Lattice.nodes(-site.extent, site.extent, LEVEL_STEP_M)
     if inside.any() and np.hypot(s, t)[inside].max() > site.reach - 20:
         return None
-    side = part_side(site, s.astype(np.float32), t.astype(np.float32))
-    masks = [inside] if state.parts == 1 else [inside & ~side, inside & side]
+    second = second_part(site, state, s.astype(np.float32), t.astype(np.float32))
+    masks = [inside & ~second, inside & second][: state.parts]
     areas = []
     for mask in masks:
         count = ndimage.label(mask)[1]
@@ -175,15 +180,8 @@ _WISHES = ("split", "merged", "grown", "shrunk", "new", "demolished", "stable")
 
 def _next(ground: Ground, site: Site, state: State, wish: str) -> tuple[State, str]:
     """The state after ``wish``, or the same state and "stable" where the wish is not possible here."""
-    after = {
-        "grown": replace(state, growth=min(1.0, state.growth + 0.5)),
-        "shrunk": replace(state, cut=min(2, state.cut + 1)),
-        "split": replace(state, parts=2) if state.parts == 1 else state,
-        "merged": replace(state, parts=1) if state.parts == 2 else state,
-        "new": replace(state, parts=1) if state.parts == 0 else state,
-        "demolished": replace(state, parts=0) if state.parts else state,
-    }.get(wish, state)
-    if after == state or (wish in ("grown", "shrunk") and state.parts != 1):
+    after = _wished(ground, site, state, wish)
+    if after == state:
         return state, "stable"
     before_areas, areas = part_areas(ground, site, state), part_areas(ground, site, after)
     if before_areas is None or areas is None:
@@ -194,9 +192,31 @@ def _next(ground: Ground, site: Site, state: State, wish: str) -> tuple[State, s
     return after, wish
 
 
+def _wished(ground: Ground, site: Site, state: State, wish: str) -> State:
+    match wish, state.parts:
+        case "grown", 1:
+            return replace(state, growth=min(1.0, state.growth + 0.5))
+        case "shrunk", 1:
+            return replace(state, cut=min(2, state.cut + 1))
+        case "split", 1:
+            return _divided(ground, site, state)
+        case ("merged", 2) | ("new", 0):
+            return replace(state, parts=1, turned=False)
+        case "demolished", 1 | 2:
+            return replace(state, parts=0, turned=False)
+    return state
+
+
+def _divided(ground: Ground, site: Site, state: State) -> State:
+    """Two villages where there was one, the larger one first."""
+    after = replace(state, parts=2)
+    areas = part_areas(ground, site, after)
+    return replace(after, turned=areas is not None and areas[0] < areas[1])
+
+
 def _with_history(ground: Ground, site: Site, wish: str) -> Site | None:
     """The site with states and events, ``wish`` among them where possible; None where no village can stand."""
-    start = {"merged": State(parts=2), "new": State(parts=0)}.get(wish, State())
+    start = {"merged": _divided(ground, site, State()), "new": State(parts=0)}.get(wish, State())
     if part_areas(ground, site, State()) is None:
         return None
     if start.parts == 2 and part_areas(ground, site, start) is None:
@@ -356,12 +376,11 @@ def build_houses(ground: Ground, site: Site) -> Houses:
         splits_s.append(at_s)
         splits_t.append(at_t)
     s, t = (rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2
-    side = part_side(site, s, t)
     member = np.zeros((ground.periods, len(s)), np.uint8)
     for period, state in enumerate(site.states):
         if period and state == site.states[period - 1]:
             member[period] = member[period - 1]
         elif state.parts:
             inside = level(ground, site, state).at(s, t) < 0
-            member[period] = np.where(inside, 1 + (side if state.parts == 2 else 0), 0)
+            member[period] = np.where(inside, 1 + second_part(site, state, s, t), 0)
     return Houses(origin, pitch, (rows, cols), shift, tuple(splits_s), tuple(splits_t), rect, member, key)
