@@ -51,12 +51,12 @@ def test_hot_spots_are_where_villages_gather_and_nowhere_else() -> None:
     rng = np.random.default_rng(3)
     scattered = [shapely.box(x, y, x + 60, y + 60) for x, y in rng.uniform(0, 4900, (60, 2))]
     gathered = [shapely.box(x, y, x + 90, y + 90) for x in range(4000, 4900, 100) for y in range(4000, 4900, 100)]
-    found = hot_spots(np.array(scattered + gathered), shapely.box(0, 0, 5000, 5000), 250)
+    found = hot_spots([np.array(scattered), np.array(gathered)], shapely.box(0, 0, 5000, 5000), 250)
     hot = found.significant & (found.z > 0)
     inside = shapely.intersects(found.cells, shapely.box(3750, 3750, 5000, 5000))
     assert hot[shapely.within(found.cells, shapely.box(4000, 4000, 5000, 5000))].all()
     assert not hot[~inside].any()
-    quiet = hot_spots(np.array(scattered), shapely.box(0, 0, 5000, 5000), 250)
+    quiet = hot_spots([np.array(scattered)], shapely.box(0, 0, 5000, 5000), 250)
     assert quiet.significant.sum() <= 4
 
 
@@ -64,7 +64,7 @@ def test_gi_star_is_its_formula() -> None:
     """Ord & Getis (1995), equation 14 for binary weights with the cell itself."""
     rng = np.random.default_rng(1)
     found = hot_spots(
-        np.array([shapely.box(x, y, x + 70, y + 70) for x, y in rng.uniform(0, 930, (25, 2))]),
+        [np.array([shapely.box(x, y, x + 70, y + 70) for x, y in rng.uniform(0, 930, (25, 2))])],
         shapely.box(0, 0, 1000, 1000), 100,
     )  # fmt: skip
     values = found.area_m2.reshape(10, 10)
@@ -77,6 +77,6 @@ def test_gi_star_is_its_formula() -> None:
 
 
 def test_ground_that_was_not_looked_at_has_no_cells() -> None:
-    found = hot_spots(np.array([shapely.box(0, 0, 50, 50)]), shapely.box(0, 0, 1000, 430), 100)
+    found = hot_spots([np.array([shapely.box(0, 0, 50, 50)])], shapely.box(0, 0, 1000, 430), 100)
     assert len(found.cells) == 40
-    assert hot_spots(np.empty(0, object), shapely.box(0, 0, 300, 300), 100).z.tolist() == [0] * 9
+    assert hot_spots([], shapely.box(0, 0, 300, 300), 100).z.tolist() == [0] * 9

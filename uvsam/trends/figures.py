@@ -1,13 +1,15 @@
 """Figures of a report, as SVG texts that stand in a page without anything else."""
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 
 from uvsam.trends.overlay import Polygons
 from uvsam.trends.series import years_of
@@ -17,6 +19,8 @@ COLOURS = {  # of events; those of Okabe and Ito (2008), which people with any c
     "shrunk": "#E69F00", "split": "#CC79A7", "merged": "#009E73", "lost": "#D55E00",
 }  # fmt: skip
 WIDTH = 7.2
+MAP_PX = 1600
+"""Longer side of the map, which is drawn as pixels: a page of a million outlines would not open."""
 
 
 def _axes(height: float) -> tuple[Any, Any]:
@@ -36,36 +40,39 @@ def _svg(figure: Any) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def map_figure(villages: Polygons, events: NDArray[np.object_], lost: Polygons) -> str:
-    """Villages of the last period by what happened to them last, and ground that was lost; coordinates in metres."""
-    from matplotlib.collections import PathCollection
+def map_figure(
+    villages: Iterable[tuple[Polygons, NDArray[np.str_]]], lost: Polygons, bounds: NDArray[np.float64]
+) -> str:
+    """Villages of the last period by what happened to them last, and ground that was lost; coordinates in metres.
+
+    Args:
+        villages: polygons and events (N,) each, in parts, so that not all of them are in memory at once.
+        bounds: left, bottom, right, top of all of them.
+    """
+    from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
-    everything = np.concatenate([villages, lost])
-    left, bottom, right, top = shapely.total_bounds(everything) if len(everything) else (0, 0, 1, 1)
-    figure, axes = _axes(WIDTH * float(np.clip((top - bottom) / max(right - left, 1.0), 0.4, 1.2)))
-    shown = []
-    for name, polygons in [(name, villages[events == name]) for name in COLOURS] + [("lost", lost)]:
+    left, bottom, right, top = np.where(np.isnan(bounds), (0, 0, 1, 1), bounds)
+    pixel = max(right - left, top - bottom, 1.0) / MAP_PX
+    shape = max(1, math.ceil((top - bottom) / pixel)), max(1, math.ceil((right - left) / pixel))
+    names = list(COLOURS)
+    drawn, place = np.zeros(shape, np.uint8), Affine(pixel, 0, left, 0, -pixel, top)
+    for polygons, events in (*villages, (lost, np.full(len(lost), "lost"))):
+        colours = [1 + names.index(event) for event in events.tolist()]
         if len(polygons):
-            paths = [path for polygon in shapely.get_parts(polygons) for path in [_path(polygon)]]
-            axes.add_collection(
-                PathCollection(paths, facecolor=COLOURS[name], edgecolor="none", rasterized=len(everything) > 2000)
-            )
-            shown.append(Patch(color=COLOURS[name], label=name))
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
+            rasterize(zip(polygons, colours, strict=True), out=drawn, transform=place, all_touched=True)
+    figure, axes = _axes(WIDTH * float(np.clip(shape[0] / shape[1], 0.4, 1.2)))
+    palette = np.array([(255, 255, 255), *(np.multiply(to_rgb(COLOURS[name]), 255) for name in names)]).astype(np.uint8)
+    extent = (left, left + shape[1] * pixel, top - shape[0] * pixel, top)
+    axes.imshow(palette[drawn], extent=extent, interpolation="none")
+    axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     bar = 10 ** np.floor(np.log10(max(right - left, 1.0) / 3))
     axes.plot([left, left + bar], [bottom, bottom], color="black", linewidth=3, solid_capstyle="butt", clip_on=False)
     axes.text(left, bottom, f"{bar:g} m\n" if bar < 1000 else f"{bar / 1000:g} km\n", va="bottom", fontsize=8)
+    shown = [Patch(color=COLOURS[names[k - 1]], label=names[k - 1]) for k in np.unique(drawn).tolist() if k]
     axes.legend(handles=shown, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)
-
-
-def _path(polygon: shapely.Polygon) -> Any:
-    from matplotlib.path import Path
-
-    rings = [polygon.exterior, *polygon.interiors]
-    return Path.make_compound_path(*(Path(shapely.get_coordinates(ring), closed=True) for ring in rings))
 
 
 def area_figure(periods: pd.DataFrame, slope_m2: float) -> str:

@@ -1,6 +1,6 @@
 """Where the villages are: zones, rings around a centre, distances, and hot spots."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,11 +71,16 @@ class HotSpots(NamedTuple):
     significant: NDArray[np.bool_]
 
 
-def hot_spots(villages: Polygons, observed: shapely.Geometry, cell_m: float, *, level: float = 0.05) -> HotSpots:
+def hot_spots(
+    villages: Iterable[Polygons], observed: shapely.Geometry, cell_m: float, *, level: float = 0.05
+) -> HotSpots:
     """Where village land gathers, or is missing, more than by chance (Getis-Ord Gi*, Ord & Getis 1995).
 
     Cells that were not looked at take no part. A cell's neighbours are the eight around it. Significance is two-sided
     and keeps the rate of false discoveries below ``level`` (Benjamini & Hochberg 1995), as cells are many.
+
+    Args:
+        villages: in parts, so that not all of them are in memory at once.
     """
     left, bottom, right, top = shapely.bounds(observed)
     x, y = np.meshgrid(np.arange(left, right, cell_m), np.arange(bottom, top, cell_m))
@@ -83,7 +88,7 @@ def hot_spots(villages: Polygons, observed: shapely.Geometry, cell_m: float, *, 
     seen = shapely.area(shapely.intersection(squares, observed)) / cell_m**2
     looked_at = seen > 0.5
     cells, column, row = squares[looked_at], *(part.ravel()[looked_at] for part in np.indices(x.shape)[::-1])
-    area = count_in_zones(villages, cells).area_m2
+    area = sum((count_in_zones(part, cells).area_m2 for part in villages), start=np.zeros(len(cells)))
     z = _getis_ord(area / seen[looked_at], column, row)
     return HotSpots(cells, area, z, _discoveries(z, level))
 

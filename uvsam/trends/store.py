@@ -1,5 +1,6 @@
 """The villages of a period on disk, in parts that lie together, so that no step needs all of them in memory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,12 @@ class Store:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
+    @property
+    def total_bounds(self) -> Floats:
+        """Left, bottom, right, top of all villages; NaN where there are none."""
+        low, high = np.fmin.reduce(self.bounds[:, :2]), np.fmax.reduce(self.bounds[:, 2:])
+        return np.concatenate([low, high])
+
     def read(self, leaf: int) -> Part:
         """The villages of a leaf."""
         first = int(self.counts[:leaf].sum())
@@ -94,6 +101,10 @@ class Store:
             return Part(np.empty(0, np.intp), np.empty(0, object))
         polygons = gpd.read_parquet(_file(self.folder, leaf), columns=["geometry"]).geometry.to_numpy()
         return Part(first + np.arange(len(polygons)), self.shift.take_off(polygons))
+
+    def parts(self) -> Iterator[Part]:
+        """All villages, a leaf at a time."""
+        return (self.read(leaf) for leaf in range(len(self.counts)))
 
     def table(self) -> pd.DataFrame:
         """What is known of the villages besides their polygons, row by row."""

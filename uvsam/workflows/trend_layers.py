@@ -158,7 +158,7 @@ class TrendLayers:
 
     def _each(self, period: int, measure: Any) -> NDArray[np.float64]:
         store = self.followed.periods[period].store
-        return np.concatenate([np.empty(0), *(measure(store.read(k).polygons) for k in range(len(store.counts)))])
+        return np.concatenate([np.empty(0), *(measure(part.polygons) for part in store.parts())])
 
     def histories(self) -> Iterator[gpd.GeoDataFrame]:
         """Layer ``histories``: every village of every period."""
@@ -228,7 +228,8 @@ class TrendLayers:
         layer = read_polygons(path)
         if (layer.crs is None) != (self.followed.crs is None):
             raise LabelError(f"{path} and the village layers are not in places that can be compared")
-        names = gpd.read_file(path, layer=polygon_layer(path), ignore_geometry=True)
+        rows = gpd.read_file(path, layer=polygon_layer(path))
+        names = rows[rows.geometry.notna() & ~rows.geometry.is_empty]
         column = names["name"].astype(str) if "name" in names and len(names) == len(layer.polygons) else None
         said = list(column) if column is not None else [f"zone {k + 1}" for k in range(len(layer.polygons))]
         return said, layer.to_crs(self.followed.crs)
@@ -245,8 +246,8 @@ class TrendLayers:
         store, ground = self.followed.periods[period].store, self.seen[period]
         shown = clip(zones, ground)
         villages, area = np.zeros(len(zones), np.intp), np.zeros(len(zones))
-        for leaf in range(len(store.counts) if len(zones) else 0):
-            held = count_in_zones(store.read(leaf).polygons, shown)
+        for part in store.parts() if len(zones) else ():
+            held = count_in_zones(part.polygons, shown)
             villages, area = villages + held.villages, area + held.area_m2
         size = shapely.area(shown)
         share = np.divide(area, size, out=np.full(len(size), np.nan), where=size > 0)
@@ -276,12 +277,10 @@ class TrendLayers:
     def hot_spots(self) -> Iterator[gpd.GeoDataFrame]:
         """Layer ``hot_spots``: cells of each period."""
         for period, described in enumerate(self.followed.periods):
-            store = described.store
-            polygons = store.polygons(np.arange(len(store)))
-            ground = self.seen[period]
+            store, ground = described.store, self.seen[period]
             if ground is None:
-                ground = shapely.box(*shapely.total_bounds(polygons)) if len(polygons) else shapely.Polygon()
-            found = hot_spots(polygons, ground, self.settings.cell_m)
+                ground = shapely.box(*store.total_bounds) if len(store) else shapely.Polygon()
+            found = hot_spots((part.polygons for part in store.parts()), ground, self.settings.cell_m)
             table = pd.DataFrame({"area_m2": found.area_m2, "z": found.z, "significant": found.significant})
             yield self._frame(HOT_SPOTS, table.assign(**self._valid(period)), found.cells)
 

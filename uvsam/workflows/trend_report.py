@@ -127,9 +127,13 @@ def _what_happened(layers: TrendLayers, found: Trends) -> Section:
     followed = layers.followed
     last = followed.periods[-1].store
     lost = followed.steps[-1].before.beyond
+    lost = lost[~shapely.is_empty(lost)]
+    events = followed.histories.events[-1].astype(str)
+    bounds = np.array([last.total_bounds, np.reshape(shapely.total_bounds(lost), 4)])
     drawn = figures.map_figure(
-        last.polygons(np.arange(len(last))), followed.histories.events[-1].astype(str), lost[~shapely.is_empty(lost)]
-    )
+        ((part.polygons, events[part.rows]) for part in last.parts()), lost,
+        np.concatenate([np.fmin(*bounds[:, :2]), np.fmax(*bounds[:, 2:])]),
+    )  # fmt: skip
     steps = found.steps.to_dict(orient="records")
     happened = Table(
         ("villages", *(f"{row['from']:%Y} to {row['to']:%Y}" for row in steps)),

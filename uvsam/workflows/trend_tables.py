@@ -1,6 +1,7 @@
 """Tidy tables of a trend: one row for each village and period, without outlines, for statistics elsewhere."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,10 +11,11 @@ import pyarrow.parquet as pq
 
 from uvsam.errors import OutputError
 from uvsam.raster.writer import temporary_name
-from uvsam.vectors.schema import CHANGES, HISTORIES
-from uvsam.workflows.trend_layers import TrendLayers, Trends
+from uvsam.vectors.schema import CHANGES, HISTORIES, Layer
+from uvsam.workflows.trend_layers import Trends
 
-NAMES = ("histories.parquet", "changes.parquet", "periods.csv", "steps.csv", "slopes.csv", "zones.csv", "corrected.csv")
+SUMS = ("periods", "steps", "slopes", "zones", "corrected")
+NAMES = (*(f"{layer.name}.parquet" for layer in (HISTORIES, CHANGES)), *(f"{name}.csv" for name in SUMS))
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -31,35 +33,48 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def write_tables(folder: Path, layers: TrendLayers, found: Trends) -> None:
-    """Write the tables; each takes its name when it is complete.
+def also_kept(folder: Path, layer: Layer, frames: Iterable[gpd.GeoDataFrame]) -> Iterator[gpd.GeoDataFrame]:
+    """Hand on the rows of a layer, and write them as a table on the way, which takes its name after the last one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / f"{layer.name}.parquet"
+    part, writer = temporary_name(path), None
+    try:
+        for frame in frames:
+            with _told(folder):
+                table = pa.Table.from_pandas(pd.DataFrame(frame.drop(columns="geometry")), preserve_index=False)
+                writer = writer or pq.ParquetWriter(part, table.schema)
+                writer.write_table(table.cast(writer.schema))
+            yield frame
+        if writer is not None:
+            with _told(folder):
+                writer.close()
+                part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_sums(folder: Path, found: Trends) -> None:
+    """Write the tables of sums; each takes its name when it is complete.
 
     Raises:
         OutputError: one cannot be written.
     """
-    try:
-        for layer, frames in ((HISTORIES, layers.histories()), (CHANGES, layers.changes())):
-            _write_parquet(folder / f"{layer.name}.parquet", frames)
-        for name in ("periods", "steps", "slopes", "zones", "corrected"):
-            table: pd.DataFrame = getattr(found, name)
-            if len(table):
-                path = folder / f"{name}.csv"
-                part = temporary_name(path)
+    for name in SUMS:
+        table: pd.DataFrame = getattr(found, name)
+        if len(table):
+            path = folder / f"{name}.csv"
+            part = temporary_name(path)
+            with _told(folder):
                 table.to_csv(part, index=False)
                 part.replace(path)
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"cannot write into folder {folder}: {error.strerror or error}") from error
-
-
-def _write_parquet(path: Path, frames: Iterator[gpd.GeoDataFrame]) -> None:
-    part, writer = temporary_name(path), None
-    try:
-        for frame in frames:
-            table = pa.Table.from_pandas(pd.DataFrame(frame.drop(columns="geometry")), preserve_index=False)
-            writer = writer or pq.ParquetWriter(part, table.schema)
-            writer.write_table(table.cast(writer.schema))
-        if writer is not None:
-            writer.close()
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

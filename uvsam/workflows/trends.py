@@ -27,7 +27,7 @@ from uvsam.workflows.sampling import corrected_areas
 from uvsam.workflows.trend_images import predict_images
 from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
 from uvsam.workflows.trend_report import write_report
-from uvsam.workflows.trend_tables import check_folder, write_tables
+from uvsam.workflows.trend_tables import also_kept, check_folder, write_sums
 
 
 def trends(
@@ -76,8 +76,11 @@ def trends(
         found = books.tables(corrected)
         progress("writing", 0, 1)
         layers: list[tuple[Layer, Iterable[gpd.GeoDataFrame]]] = [
-            (HISTORIES, books.histories()), (CHANGES, books.changes()), (HOT_SPOTS, books.hot_spots()),
+            (HISTORIES, books.histories()), (CHANGES, books.changes()),
         ]  # fmt: skip
+        if tables is not None:
+            layers = [(layer, also_kept(tables, layer, frames)) for layer, frames in layers]
+        layers.append((HOT_SPOTS, books.hot_spots()))
         if len(books.zones):
             layers.append((ZONES, [books.zone_layer()]))
         sums = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
@@ -87,7 +90,7 @@ def trends(
         if report is not None:
             write_report(report, books, found, [source.path.name for source in sources])
         if tables is not None:
-            write_tables(tables, books, found)
+            write_sums(tables, found)
         progress("writing", 1, 1)
     return found
 
