@@ -137,6 +137,8 @@ def _summarise(found: "Trends") -> None:
             for row in found.corrected.to_dict(orient="records")
         ]  # fmt: skip
         print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
+    if len(found.zones) and found.zones["villages"].sum() == 0 < found.periods["villages"].sum():
+        click.echo("No village lies in a ring or zone. Is --centre longitude first?", err=True)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         if row["count"]:
             click.echo(

@@ -68,8 +68,10 @@ def map_figure(
     axes.set(xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     bar = 10 ** np.floor(np.log10(max(right - left, 1.0) / 3))
-    axes.plot([left, left + bar], [bottom, bottom], color="black", linewidth=3, solid_capstyle="butt", clip_on=False)
-    axes.text(left, bottom, f"{bar:g} m\n" if bar < 1000 else f"{bar / 1000:g} km\n", va="bottom", fontsize=8)
+    below = extent[2] - 0.02 * (extent[3] - extent[2])
+    axes.plot([left, left + bar], [below, below], color="black", linewidth=3, solid_capstyle="butt", clip_on=False)
+    axes.text(left + bar, below, f" {bar:g} m" if bar < 1000 else f" {bar / 1000:g} km", va="center", fontsize=8)
+    axes.set(xlim=extent[:2], ylim=extent[2:])
     shown = [Patch(color=COLOURS[names[k - 1]], label=names[k - 1]) for k in np.unique(drawn).tolist() if k]
     axes.legend(handles=shown, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)
@@ -78,15 +80,15 @@ def map_figure(
 def area_figure(periods: pd.DataFrame, slope_m2: float) -> str:
     """Area of all villages over time with its interval, and the Theil-Sen line; number of villages beside it."""
     figure, axes = _axes(3.0)
-    dates, area = periods["date"], periods["area_m2"] / 1e4
-    axes.errorbar(dates, area, periods["area_half_m2"] / 1e4, fmt="o-", color="#0072B2", capsize=3, label="area")
+    dates, area, half = periods["date"], periods["area_m2"] / 1e4, periods["area_half_m2"] / 1e4
+    axes.errorbar(dates, area, half, fmt="o-", color="#0072B2", capsize=3, label="area")
     years = years_of(list(dates))
     line = np.median(area - slope_m2 / 1e4 * years) + slope_m2 / 1e4 * years
     axes.plot(dates, line, "--", color="#555555", linewidth=1, label="Theil-Sen line")
-    axes.set(ylabel="area of villages, ha", ylim=(0, None))
+    axes.set(ylabel="area of villages, ha", ylim=(0, 1.1 * max(1e-4, float((area + half).max()))))
     other = axes.twinx()
     other.plot(dates, periods["villages"], "s:", color="#D55E00", label="number")
-    other.set(ylabel="number of villages", ylim=(0, None))
+    other.set(ylabel="number of villages", ylim=(0, 1.1 * max(1, int(periods["villages"].max()))))
     other.spines[["top"]].set_visible(False)
     handles = [*axes.get_legend_handles_labels()[0], *other.get_legend_handles_labels()[0]]
     axes.legend(handles=handles, frameon=False, fontsize=8, loc="lower left")

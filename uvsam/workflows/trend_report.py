@@ -115,10 +115,10 @@ def _area(found: Trends) -> Section:
     ]  # fmt: skip
     per_year, low, high = (hectares(slope[name]) for name in ("per_year", "low", "high"))
     caption = (
-        "Bars are 95 % intervals from the errors of the outlines alone. "
+        "Bars are 95 % intervals from the errors of the outlines, whatever the map misses or invents. "
         f"Theil-Sen slope: {per_year} ha a year ({low} to {high})."
     )
-    columns = ("period", "villages", "area, ha", "outlines' error, ha", "median, ha", "share of the ground seen")
+    columns = ("period", "villages", "area, ha", "95 %, ha", "median, ha", "share of the ground seen")
     figure = Figure(figures.area_figure(found.periods, slope["per_year"]), caption)
     return Section("How much", (), [figure], [Table(columns, rows)])
 
