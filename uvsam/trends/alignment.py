@@ -11,6 +11,7 @@ from uvsam.trends.overlay import Polygons, shared_ground
 
 ROUNDS = 3
 LEAST_PAIRS = 5
+ENOUGH = 3000
 LEAST_IOU = 0.3
 LARGEST_CHANGE = 0.1
 MAD_TO_SIGMA = 1.4826
@@ -59,8 +60,11 @@ def estimate_shift(before: Polygons, after: Polygons) -> Shift:
     of the villages are found.
 
     Args:
-        before, after: polygons on one map in metres; those of one layer do not overlap each other.
+        before, after: polygons on one map in metres; those of one layer do not overlap each other. Of many before,
+            some are asked.
     """
+    if len(before) > ENOUGH:
+        before = before[np.random.default_rng(0).choice(len(before), ENOUGH, replace=False)]
     shift = Shift()
     for _ in range(ROUNDS):
         ways = _ways(before, shift.take_off(after))

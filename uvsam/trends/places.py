@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.overlay import Polygons, shared_ground
+from uvsam.trends.overlay import Links, Polygons, shared_ground
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,15 @@ def count_in_zones(villages: Polygons, zones: Polygons) -> InZone:
     Args:
         villages, zones: on one map in metres; zones do not overlap.
     """
-    links = shared_ground(villages, zones)
+    shapely.prepare(zones)
+    inside, whole = shapely.STRtree(villages).query(zones, predicate="covers")[::-1]
+    crossing = np.ones(len(villages), bool)
+    crossing[inside] = False
+    cut = shared_ground(villages[crossing], zones)
+    links = Links(
+        np.concatenate([np.flatnonzero(crossing)[cut.before], inside]), np.concatenate([cut.after, whole]),
+        np.concatenate([cut.area_m2, shapely.area(villages[inside])]),
+    )  # fmt: skip
     area = np.bincount(links.after, links.area_m2, minlength=len(zones)).astype(float)
     order = np.lexsort((-links.after, links.area_m2))  # of places that are assigned again and again, the last stays
     zone = np.full(len(villages), -1, np.intp)

@@ -9,6 +9,8 @@ import dask_geopandas
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
@@ -18,6 +20,8 @@ from uvsam.trends.overlay import Polygons
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+BOX = ("left", "bottom", "right", "top")
+"""Columns of a leaf's file: bounds of each village."""
 PER_LEAF = 20_000
 """Villages of a leaf, about: some 100 MB while they are compared."""
 
@@ -81,9 +85,13 @@ class Store:
     shift: Shift = NO_SHIFT
 
     def moved(self, shift: Shift) -> "Store":
-        """The same villages, ``shift`` taken off."""
-        by = np.tile([shift.east_m, shift.north_m], 2)
-        return replace(self, bounds=self.bounds - by, shift=shift)
+        """The same villages, ``shift`` taken off instead of what was taken off before."""
+        other = replace(self, shift=shift)
+        return replace(other, bounds=self.bounds + self._by - other._by)
+
+    @property
+    def _by(self) -> Floats:
+        return np.tile([self.shift.east_m, self.shift.north_m], 2)
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -99,18 +107,22 @@ class Store:
         first = int(self.counts[:leaf].sum())
         if not self.counts[leaf]:
             return Part(np.empty(0, np.intp), np.empty(0, object))
-        polygons = gpd.read_parquet(_file(self.folder, leaf), columns=["geometry"]).geometry.to_numpy()
-        return Part(first + np.arange(len(polygons)), self.shift.take_off(polygons))
+        polygons = self._polygons(pq.read_table(_file(self.folder, leaf), columns=["geometry"]))
+        return Part(first + np.arange(len(polygons)), polygons)
+
+    def _polygons(self, table: pa.Table) -> Polygons:
+        return self.shift.take_off(shapely.from_wkb(table["geometry"].to_numpy()))
 
     def parts(self) -> Iterator[Part]:
         """All villages, a leaf at a time."""
         return (self.read(leaf) for leaf in range(len(self.counts)))
 
     def table(self) -> pd.DataFrame:
-        """What is known of the villages besides their polygons, row by row."""
+        """What is known of the villages besides their polygons, row by row: what came with them, area and perimeter."""
         filled = np.flatnonzero(self.counts).tolist() or [0]  # an empty leaf still has the columns
-        parts = [gpd.read_parquet(_file(self.folder, leaf)) for leaf in filled]
-        found: pd.DataFrame = pd.concat([part.drop(columns="geometry") for part in parts], ignore_index=True)
+        names = [name for name in pq.read_schema(_file(self.folder, filled[0])).names if name not in ("geometry", *BOX)]
+        parts = [pq.read_table(_file(self.folder, leaf), columns=names) for leaf in filled]
+        found: pd.DataFrame = pa.concat_tables(parts).to_pandas(ignore_metadata=True)
         return found
 
     def polygons(self, rows: Index) -> Polygons:
@@ -128,12 +140,17 @@ class Store:
         meets = ~((self.bounds[:, :2] > box[2:]).any(axis=1) | (self.bounds[:, 2:] < box[:2]).any(axis=1))
         meets &= ~np.isnan(self.bounds[:, 0])
         meets[leaf] = False
-        parts = [self.read(int(other)) for other in np.flatnonzero(meets)]
+        parts = [self._read_in(int(other), box) for other in np.flatnonzero(meets)]
         rows = np.concatenate([np.empty(0, np.intp), *(part.rows for part in parts)])
         polygons = np.concatenate([np.empty(0, object), *(part.polygons for part in parts)])
-        own = shapely.bounds(polygons).reshape(-1, 4)
-        inside = ~((own[:, :2] > box[2:]).any(axis=1) | (own[:, 2:] < box[:2]).any(axis=1))
-        return Part(rows[inside], polygons[inside])
+        return Part(rows, polygons)
+
+    def _read_in(self, leaf: int, box: Floats) -> Part:
+        """Villages of a leaf whose bounds meet a box; no others are made."""
+        table = pq.read_table(_file(self.folder, leaf), columns=["geometry", *BOX])
+        own = np.stack([table[name].to_numpy() for name in BOX], axis=-1) - self._by
+        meets = ~((own[:, :2] > box[2:]).any(axis=1) | (own[:, 2:] < box[:2]).any(axis=1))
+        return Part(int(self.counts[:leaf].sum()) + np.flatnonzero(meets), self._polygons(table.filter(meets)))
 
 
 def _file(folder: Path, leaf: int) -> Path:
@@ -150,7 +167,11 @@ def store(villages: Any, leaves: Leaves, folder: Path) -> Store:
 
     def placed(part: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         boxes = shapely.bounds(part.geometry.to_numpy()).reshape(-1, 4)
-        return part.assign(leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"))
+        polygons = part.geometry.to_numpy()
+        return part.assign(
+            leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"), area_m2=shapely.area(polygons),
+            perimeter_m=shapely.length(polygons), **dict(zip(BOX, boxes.T, strict=True)),
+        )  # fmt: skip
 
     parts = villages.map_partitions(placed, meta=placed(villages._meta))
     parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)

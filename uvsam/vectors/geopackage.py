@@ -1,14 +1,16 @@
 """``villages.gpkg`` and ``trends.gpkg``: what the package writes."""
 
 import contextlib
+import itertools
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
@@ -21,6 +23,10 @@ from uvsam.vectors.polygon_files import layer_kinds
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
 
 RUN = "run"
+_ARROW = {
+    "int64": pa.int64(), "int32": pa.int32(), "float64": pa.float64(), "bool": pa.bool_(), "object": pa.string(),
+    "datetime64": pa.date32(),
+}  # fmt: skip
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -79,11 +85,7 @@ def write_layers(
     part = temporary_name(path)
     try:
         for layer, frames in layers:
-            rows[layer.name] = 0
-            for frame in frames:
-                check_schema(frame, layer)
-                _write_layer(part, frame, layer, append=part.exists())
-                rows[layer.name] += len(frame)
+            rows[layer.name] = _write_layer(part, frames, layer)
         for name, table in everything.items():
             fields = [_field(table[column].to_numpy(), str(table[column].dtype)) for column in table]
             pyogrio.raw.write(part, None, fields, list(table), layer=name, driver="GPKG", append=True)
@@ -109,22 +111,66 @@ def read_run(path: Path) -> dict[str, str]:
     return dict(zip(table["key"], table["value"], strict=True))
 
 
-def _write_layer(path: Path, frame: gpd.GeoDataFrame, layer: Layer, *, append: bool) -> None:
-    fields = [_field(frame[name].to_numpy(), dtype) for name, dtype in layer.columns.items()]
+def _write_layer(path: Path, frames: Iterable[gpd.GeoDataFrame], layer: Layer) -> int:
+    """Write a layer in one go, frame by frame, so that its index is built once; returns its rows."""
+    told: list[BaseException] = []
+    rows = 0
+    first, waiting = _first(frames)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        try:
+            for frame in waiting:
+                check_schema(frame, layer)
+                rows += len(frame)
+                yield _batch(frame, layer)
+        except BaseException as error:  # the stream hands on its text only
+            told.append(error)
+            raise
+
     with warnings.catch_warnings():
         # An image without georeferencing gives polygons without a CRS, and says so elsewhere.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
-        pyogrio.raw.write(
-            path,
-            shapely.to_wkb(frame.geometry.to_numpy()),
-            fields,
-            list(layer.columns),
-            layer=layer.name,
-            driver="GPKG",
-            geometry_type=layer.geometry_type,
-            crs=None if frame.crs is None else frame.crs.to_wkt(),
-            append=append,
-        )
+        try:
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(_schema(layer), batches()),
+                path,
+                layer=layer.name,
+                driver="GPKG",
+                geometry_name="geom",
+                geometry_type=layer.geometry_type,
+                crs=None if first is None or first.crs is None else first.crs.to_wkt(),
+                append=path.exists(),
+            )
+        except Exception:
+            if told:
+                raise told[0] from None
+            raise
+    return rows
+
+
+def _first(
+    frames: Iterable[gpd.GeoDataFrame],
+) -> tuple[gpd.GeoDataFrame | None, Iterator[gpd.GeoDataFrame]]:
+    """The first frame, and all of them."""
+    waiting = iter(frames)
+    first = next(waiting, None)
+    return first, waiting if first is None else itertools.chain([first], waiting)
+
+
+def _schema(layer: Layer) -> pa.Schema:
+    columns = {name: _ARROW[dtype.split("[")[0]] for name, dtype in layer.columns.items()}
+    return pa.schema([*columns.items(), ("geom", pa.binary())])
+
+
+def _batch(frame: gpd.GeoDataFrame, layer: Layer) -> pa.RecordBatch:
+    schema = _schema(layer)
+    columns = [
+        pa.array(_field(frame[name].to_numpy(), dtype), schema.field(name).type)
+        for name, dtype in layer.columns.items()
+    ]
+    outlines = pa.array(shapely.to_wkb(frame.geometry.to_numpy()), pa.binary())
+    return pa.RecordBatch.from_arrays([*columns, outlines], schema=schema)
 
 
 def _field(values: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -128,22 +128,22 @@ class TrendLayers:
         return Trends(periods, steps, slopes, self.zone_table, shifts, corrected)
 
     @cached_property
+    def _tables(self) -> list[pd.DataFrame]:
+        return [period.store.table() for period in self.followed.periods]
+
+    @property
     def areas(self) -> list[NDArray[np.float64]]:
-        return [self._each(period, shapely.area) for period in range(len(self.dates))]
+        return [table["area_m2"].to_numpy() for table in self._tables]
 
     @cached_property
     def outline_halves(self) -> list[NDArray[np.float64]]:
         """Half the 95 % interval of the area of each village, from its outline."""
-        return [
-            outline_half_m2(self._each(period, shapely.length), self.settings.tolerance_m)
-            for period in range(len(self.dates))
-        ]
+        return [outline_half_m2(table["perimeter_m"].to_numpy(), self.settings.tolerance_m) for table in self._tables]
 
     @cached_property
     def threshold_halves(self) -> list[NDArray[np.float64]]:
         """Half of what hangs on the threshold of each village's scores; 0 where its layer does not say."""
-        tables = [period.store.table() for period in self.followed.periods]
-        return [np.nan_to_num((one["area_high_m2"] - one["area_low_m2"]).to_numpy() / 2) for one in tables]
+        return [np.nan_to_num((one["area_high_m2"] - one["area_low_m2"]).to_numpy() / 2) for one in self._tables]
 
     def _halves(self, period: int) -> NDArray[np.float64]:
         half: NDArray[np.float64] = np.hypot(self.outline_halves[period], self.threshold_halves[period])
@@ -155,10 +155,6 @@ class TrendLayers:
             None if period.seen is None else shapely.from_wkb(period.seen.read_bytes())
             for period in self.followed.periods
         ]
-
-    def _each(self, period: int, measure: Any) -> NDArray[np.float64]:
-        store = self.followed.periods[period].store
-        return np.concatenate([np.empty(0), *(measure(part.polygons) for part in store.parts())])
 
     def histories(self) -> Iterator[gpd.GeoDataFrame]:
         """Layer ``histories``: every village of every period."""
@@ -178,7 +174,7 @@ class TrendLayers:
             half_before = dict(zip(ids.tolist(), half.tolist(), strict=True))
             table = table.assign(
                 area_m2=self.areas[period], area_low_m2=np.maximum(0, self.areas[period] - half),
-                area_high_m2=self.areas[period] + half, confidence=described.store.table()["confidence"].to_numpy(),
+                area_high_m2=self.areas[period] + half, confidence=self._tables[period]["confidence"].to_numpy(),
                 significant=is_significant(np.nan_to_num(change), before, half), first_seen=dates[first[ids]],
                 last_seen=dates[last[ids]], **self._valid(period),
             )  # fmt: skip
@@ -262,16 +258,21 @@ class TrendLayers:
     @property
     def furthest_m(self) -> float:
         """From the centre to the last village."""
-        return max(float(self._each(k, self._distance).max(initial=0)) for k in range(len(self.dates)))
+        return max(float(one.max(initial=0)) for one in self._distances)
 
-    def _distance(self, polygons: Polygons) -> NDArray[np.float64]:
-        return distances_m(polygons, self.centre)
+    @cached_property
+    def _distances(self) -> list[NDArray[np.float64]]:
+        stores = [period.store for period in self.followed.periods]
+        return [
+            np.concatenate([np.empty(0), *(distances_m(part.polygons, self.centre) for part in store.parts())])
+            for store in stores
+        ]
 
     def curves(self, at_m: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Share of each period's village land within each distance of the centre."""
         found = []
         for period, area in enumerate(self.areas):
-            found.append(cumulative(self._each(period, self._distance), area, at_m))
+            found.append(cumulative(self._distances[period], area, at_m))
         return found
 
     def hot_spots(self) -> Iterator[gpd.GeoDataFrame]:
