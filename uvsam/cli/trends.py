@@ -80,7 +80,7 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--reference", type=click.Path(path_type=Path),
     help="A sample of `uvsam sample` with its truth filled in; areas are corrected by it.",
 )  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to compute with.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes to compute with.")
 @click.option("--dask", metavar="ADDRESS", help="Compute on this Dask cluster instead, e.g. tcp://host:8786.")
 @click.option(
     "--scratch", type=click.Path(path_type=Path, file_okay=False, exists=True),

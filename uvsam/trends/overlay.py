@@ -36,7 +36,8 @@ class Comparison:
     """Ground of two layers.
 
     Attributes:
-        links: what they share, kept ground.
+        links: what they share, kept ground. Two villages whose outlines are nowhere further apart than the tolerance
+            share the smaller one of their areas: what remains of them is jitter.
         lost: (B,) what polygons before have beyond the tolerance and no polygon after; empty where nothing.
         gained: (A,) the same of those after.
 
@@ -52,10 +53,13 @@ class Comparison:
 def shared_ground(before: Polygons, after: Polygons) -> Links:
     """Pairs that share area."""
     left, right = shapely.STRtree(after).query(before, predicate="intersects")
-    area = shapely.area(shapely.intersection(before[left], after[right]))
-    share = area > 0
-    order = np.lexsort((right[share], left[share]))
-    return Links(left[share][order], right[share][order], area[share][order])
+    return _in_order(Links(left, right, shapely.area(shapely.intersection(before[left], after[right]))))
+
+
+def _in_order(links: Links) -> Links:
+    """Those that share area, sorted."""
+    links = links.where(links.area_m2 > 0)
+    return links.where(np.lexsort((links.after, links.before)))
 
 
 def compare(before: Polygons, after: Polygons, *, tolerance_m: float, min_change_m2: float = 0.0) -> Comparison:
@@ -66,17 +70,21 @@ def compare(before: Polygons, after: Polygons, *, tolerance_m: float, min_change
             reaches further.
         min_change_m2: smaller pieces are jitter, too.
     """
-    links = shared_ground(before, after)
-    alike = _alike(before, after, links, tolerance_m)
-    lost = _beyond(before, after, links.before, links.area_m2, alike.before, tolerance_m, min_change_m2)
-    gained = _beyond(after, before, links.after, links.area_m2, alike.after, tolerance_m, min_change_m2)
+    left, right = shapely.STRtree(after).query(before, predicate="intersects")
+    alike = _alike(before[left], after[right], tolerance_m)
+    area = np.minimum(shapely.area(before[left]), shapely.area(after[right]))
+    area[~alike] = shapely.area(shapely.intersection(before[left[~alike]], after[right[~alike]]))
+    links = _in_order(Links(left, right, area))
+    lost = _beyond(before, after, links.before, links.area_m2, left[alike], tolerance_m, min_change_m2)
+    gained = _beyond(after, before, links.after, links.area_m2, right[alike], tolerance_m, min_change_m2)
     return Comparison(links, lost, gained)
 
 
-def _alike(before: Polygons, after: Polygons, links: Links, tolerance_m: float) -> Links:
-    """Links of two villages whose outlines are nowhere further apart than the tolerance: most of a city."""
-    apart = shapely.hausdorff_distance(before[links.before], after[links.after])
-    return links.where(apart <= tolerance_m)
+def _alike(before: Polygons, after: Polygons, tolerance_m: float) -> NDArray[np.bool_]:
+    """Of pairs, those whose outlines are nowhere further apart than the tolerance: most of a city."""
+    near: NDArray[np.bool_] = (np.abs(shapely.bounds(before) - shapely.bounds(after)) <= tolerance_m).all(axis=1)
+    near[near] = shapely.hausdorff_distance(before[near], after[near]) <= tolerance_m
+    return near
 
 
 def _beyond(

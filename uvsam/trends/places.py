@@ -1,6 +1,8 @@
 """Where the villages are: zones, rings around a centre, distances, and hot spots."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -79,41 +81,89 @@ class HotSpots(NamedTuple):
     significant: NDArray[np.bool_]
 
 
-def hot_spots(
-    villages: Iterable[Polygons], observed: shapely.Geometry, cell_m: float, *, level: float = 0.05
-) -> HotSpots:
+@dataclass(frozen=True)
+class Grid:
+    """Square cells over a ground.
+
+    Attributes:
+        left, bottom: corner of the first cell, metres on the map.
+        shape: rows from the bottom, and columns.
+    """
+
+    left: float
+    bottom: float
+    cell_m: float
+    shape: tuple[int, int]
+
+    @classmethod
+    def over(cls, ground: shapely.Geometry, cell_m: float) -> "Grid":
+        """Cells that cover the bounds of a ground; none where it is empty."""
+        left, bottom, right, top = shapely.bounds(ground)
+        size = (0, 0) if np.isnan(left) else (math.ceil((top - bottom) / cell_m), math.ceil((right - left) / cell_m))
+        return cls(float(left), float(bottom), cell_m, size)
+
+    def squares(self, row: NDArray[np.intp], column: NDArray[np.intp]) -> Polygons:
+        """Some cells as polygons."""
+        x, y = self.left + column * self.cell_m, self.bottom + row * self.cell_m
+        found: Polygons = shapely.box(x, y, x + self.cell_m, y + self.cell_m)
+        return found
+
+    def land(self, villages: Polygons) -> Floats:
+        """Square metres of village in each cell (R, C)."""
+        area = np.zeros(self.shape)
+        if not area.size or not len(villages):
+            return area
+        ends = np.array(self.shape[::-1]) - 1
+        place = (shapely.bounds(villages) - np.tile([self.left, self.bottom], 2)) / self.cell_m
+        low, high = np.floor(place[:, :2]).astype(np.intp), np.floor(place[:, 2:]).astype(np.intp)
+        outside = ((high < 0) | (low > ends)).any(axis=1)
+        one = (low == high).all(axis=1) & ~outside  # most lie in one cell
+        np.add.at(area, (low[one, 1], low[one, 0]), shapely.area(villages[one]))
+
+        several = np.flatnonzero(~one & ~outside)
+        low, high = np.clip(low[several], 0, ends), np.clip(high[several], 0, ends)
+        size = high - low + 1
+        count = size.prod(axis=1)
+        pair = np.repeat(np.arange(len(several)), count)
+        number = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+        column, row = low[pair, 0] + number % size[pair, 0], low[pair, 1] + number // size[pair, 0]
+        inside = shapely.intersection(villages[several[pair]], self.squares(row, column))
+        np.add.at(area, (row, column), shapely.area(inside))
+        return area
+
+
+def hot_spots(grid: Grid, land_m2: Floats, observed: shapely.Geometry, *, level: float = 0.05) -> HotSpots:
     """Where village land gathers, or is missing, more than by chance (Getis-Ord Gi*, Ord & Getis 1995).
 
     Cells that were not looked at take no part. A cell's neighbours are the eight around it. Significance is two-sided
     and keeps the rate of false discoveries below ``level`` (Benjamini & Hochberg 1995), as cells are many.
 
     Args:
-        villages: in parts, so that not all of them are in memory at once.
+        land_m2: (R, C) of :meth:`Grid.land`.
+        observed: ground that was looked at.
     """
-    left, bottom, right, top = shapely.bounds(observed)
-    x, y = np.meshgrid(np.arange(left, right, cell_m), np.arange(bottom, top, cell_m))
-    squares = shapely.box(x.ravel(), y.ravel(), x.ravel() + cell_m, y.ravel() + cell_m)
-    seen = shapely.area(shapely.intersection(squares, observed)) / cell_m**2
+    squares = grid.squares(*np.indices(grid.shape))
+    seen = shapely.area(shapely.intersection(squares, observed)) / grid.cell_m**2
     looked_at = seen > 0.5
-    cells, column, row = squares[looked_at], *(part.ravel()[looked_at] for part in np.indices(x.shape)[::-1])
-    area = sum((count_in_zones(part, cells).area_m2 for part in villages), start=np.zeros(len(cells)))
-    z = _getis_ord(area / seen[looked_at], column, row)
-    return HotSpots(cells, area, z, _discoveries(z, level))
+    z = _getis_ord(land_m2[looked_at] / seen[looked_at], looked_at)
+    return HotSpots(squares[looked_at], land_m2[looked_at], z, _discoveries(z, level))
 
 
-def _getis_ord(values: Floats, column: NDArray[np.intp], row: NDArray[np.intp]) -> Floats:
-    """z of Gi* with queen neighbours; 0 everywhere where nothing varies."""
-    from esda.getisord import G_Local
-    from libpysal.weights import W  # slow to import, and only this function needs it
+def _getis_ord(values: Floats, looked_at: NDArray[np.bool_]) -> Floats:
+    """z of Gi* with queen neighbours, of the cells (R, C) that were looked at; 0 everywhere where nothing varies."""
+    from esda.getisord import G_Local  # slow to import, and only this function needs it
+    from libpysal.graph import Graph
 
     if len(values) < 3 or np.ptp(values) == 0:
         return np.zeros(len(values))
-    at = {place: k for k, place in enumerate(zip(column.tolist(), row.tolist(), strict=True))}
-    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
-    near = {k: [at[x + i, y + j] for i, j in around if (x + i, y + j) in at] for (x, y), k in at.items()}
-    weights = W(near, silence_warnings=True)
+    number = np.full(np.add(looked_at.shape, 2), -1)
+    number[1:-1, 1:-1][looked_at] = np.arange(len(values))
+    row, column = np.nonzero(looked_at)
+    near = np.stack([number[row + i, column + j] for i in range(3) for j in range(3)], axis=-1)  # and the cell itself
+    cell, which = np.nonzero(near >= 0)
+    graph = Graph.from_arrays(cell, near[cell, which], np.ones(len(cell)))
     with np.errstate(invalid="ignore", divide="ignore"):  # a cell whose neighbours are all cells has no z
-        z = G_Local(values, weights, transform="B", star=True, permutations=0).Zs
+        z = G_Local(values, graph, transform="B", star=True, permutations=0).Zs
     found: Floats = np.nan_to_num(np.asarray(z))
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dask_geopandas
+import dask
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -117,10 +117,15 @@ class Store:
         """All villages, a leaf at a time."""
         return (self.read(leaf) for leaf in range(len(self.counts)))
 
+    def outlines(self, leaf: int) -> pa.ChunkedArray:
+        """Of the villages of a leaf column ``outline``, as it was stored."""
+        return pq.read_table(_file(self.folder, leaf), columns=["outline"])["outline"]
+
     def table(self) -> pd.DataFrame:
         """What is known of the villages besides their polygons, row by row: what came with them, area and perimeter."""
         filled = np.flatnonzero(self.counts).tolist() or [0]  # an empty leaf still has the columns
-        names = [name for name in pq.read_schema(_file(self.folder, filled[0])).names if name not in ("geometry", *BOX)]
+        has = pq.read_schema(_file(self.folder, filled[0])).names
+        names = [name for name in has if name not in ("geometry", "outline", *BOX)]
         parts = [pq.read_table(_file(self.folder, leaf), columns=names) for leaf in filled]
         found: pd.DataFrame = pa.concat_tables(parts).to_pandas(ignore_metadata=True)
         return found
@@ -174,12 +179,15 @@ def store(villages: Any, leaves: Leaves, folder: Path) -> Store:
         )  # fmt: skip
 
     parts = villages.map_partitions(placed, meta=placed(villages._meta))
-    parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)
-    stored = dask_geopandas.read_parquet(folder)
-    found = stored.map_partitions(_measure, meta=_measure(stored._meta)).compute().to_numpy()
-    return Store(folder, found[:, 0].astype(np.intp), found[:, 1:])
+    with dask.config.set(scheduler="synchronous"):  # several periods at a time are faster than parts of one
+        parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)
+    found = [_measure(pq.read_table(_file(folder, leaf), columns=list(BOX))) for leaf in range(len(leaves))]
+    return Store(folder, np.array([count for count, _ in found]), np.array([bounds for _, bounds in found]))
 
 
-def _measure(part: gpd.GeoDataFrame) -> pd.DataFrame:
-    bounds = part.total_bounds if len(part) else [np.nan] * 4
-    return pd.DataFrame([[float(len(part)), *map(float, bounds)]], columns=["count", "left", "bottom", "right", "top"])
+def _measure(boxes: pa.Table) -> tuple[int, Floats]:
+    """How many there are, and the bounds of all of them."""
+    if not len(boxes):
+        return 0, np.full(4, np.nan)
+    left, bottom, right, top = (boxes[name].to_numpy() for name in BOX)
+    return len(boxes), np.array([left.min(), bottom.min(), right.max(), top.max()])

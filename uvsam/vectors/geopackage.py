@@ -5,6 +5,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,32 @@ _ARROW = {
     "int64": pa.int64(), "int32": pa.int32(), "float64": pa.float64(), "bool": pa.bool_(), "object": pa.string(),
     "datetime64": pa.date32(),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a layer.
+
+    Attributes:
+        table: the columns of its schema.
+        outlines: their geometries as WKB.
+        crs: of these; None for layers without a place on earth.
+    """
+
+    table: pd.DataFrame
+    outlines: pa.Array
+    crs: Any
+
+    @classmethod
+    def of(cls, frame: gpd.GeoDataFrame, layer: Layer) -> "Rows":
+        """The rows of a frame.
+
+        Raises:
+            LabelError: it does not have the layer's schema.
+        """
+        check_schema(frame, layer)
+        outlines = pa.array(shapely.to_wkb(frame.geometry.to_numpy()), pa.binary())
+        return cls(pd.DataFrame(frame.drop(columns="geometry")), outlines, frame.crs)
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -61,12 +88,17 @@ def write_villages(
         LabelError: a frame does not have the layer's schema.
         OutputError: the file cannot be written.
     """
-    write_layers(path, [(VILLAGES, [villages]), (COVERAGE, [coverage])], run, overwrite=overwrite)
+    write_layers(
+        path,
+        [(VILLAGES, [Rows.of(villages, VILLAGES)]), (COVERAGE, [Rows.of(coverage, COVERAGE)])],
+        run,
+        overwrite=overwrite,
+    )
 
 
 def write_layers(
     path: Path,
-    layers: Sequence[tuple[Layer, Iterable[gpd.GeoDataFrame]]],
+    layers: Sequence[tuple[Layer, Iterable[Rows]]],
     run: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame] | None = None,
     *,
@@ -111,19 +143,19 @@ def read_run(path: Path) -> dict[str, str]:
     return dict(zip(table["key"], table["value"], strict=True))
 
 
-def _write_layer(path: Path, frames: Iterable[gpd.GeoDataFrame], layer: Layer) -> int:
-    """Write a layer in one go, frame by frame, so that its index is built once; returns its rows."""
+def _write_layer(path: Path, parts: Iterable[Rows], layer: Layer) -> int:
+    """Write a layer in one go, part by part, so that its index is built once; returns its rows."""
     told: list[BaseException] = []
     rows = 0
-    first, waiting = _first(frames)
+    waiting = iter(parts)
+    first = next(waiting, None)
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal rows
         try:
-            for frame in waiting:
-                check_schema(frame, layer)
-                rows += len(frame)
-                yield _batch(frame, layer)
+            for part in () if first is None else itertools.chain([first], waiting):
+                rows += len(part.table)
+                yield _batch(part, layer)
         except BaseException as error:  # the stream hands on its text only
             told.append(error)
             raise
@@ -149,28 +181,16 @@ def _write_layer(path: Path, frames: Iterable[gpd.GeoDataFrame], layer: Layer) -
     return rows
 
 
-def _first(
-    frames: Iterable[gpd.GeoDataFrame],
-) -> tuple[gpd.GeoDataFrame | None, Iterator[gpd.GeoDataFrame]]:
-    """The first frame, and all of them."""
-    waiting = iter(frames)
-    first = next(waiting, None)
-    return first, waiting if first is None else itertools.chain([first], waiting)
-
-
 def _schema(layer: Layer) -> pa.Schema:
     columns = {name: _ARROW[dtype.split("[")[0]] for name, dtype in layer.columns.items()}
     return pa.schema([*columns.items(), ("geom", pa.binary())])
 
 
-def _batch(frame: gpd.GeoDataFrame, layer: Layer) -> pa.RecordBatch:
+def _batch(part: Rows, layer: Layer) -> pa.RecordBatch:
     schema = _schema(layer)
-    columns = [
-        pa.array(_field(frame[name].to_numpy(), dtype), schema.field(name).type)
-        for name, dtype in layer.columns.items()
-    ]
-    outlines = pa.array(shapely.to_wkb(frame.geometry.to_numpy()), pa.binary())
-    return pa.RecordBatch.from_arrays([*columns, outlines], schema=schema)
+    fields = ((_field(part.table[name].to_numpy(), dtype), schema.field(name)) for name, dtype in layer.columns.items())
+    columns = [pa.array(values, field.type) for values, field in fields]
+    return pa.RecordBatch.from_arrays([*columns, part.outlines], schema=schema)
 
 
 def _field(values: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import dask.dataframe as dd
+import dask_geopandas  # noqa: F401  # makes frames of geometries known to dask.dataframe
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyogrio
+import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from uvsam.errors import LabelError
-from uvsam.vectors.polygon_files import moved, place, polygon_layer, repaired
+from uvsam.vectors.polygon_files import moved, multipolygons, place, polygon_layer, repaired
 
 CHUNK = 20_000
 """Rows that are read at once."""
@@ -116,15 +120,17 @@ def crs_of(source: PeriodSource) -> CRS | None:
     return None if text is None else place(CRS.from_user_input(text))
 
 
-def read_lazily(source: PeriodSource, rows: int, crs: CRS | None) -> Any:
+def read_lazily(source: PeriodSource, rows: int, crs: CRS | None, kept_in: CRS | None = None) -> Any:
     """A dask-geopandas frame of the villages on a map, read some thousand rows at a time.
 
     Polygons are repaired; rows without one are left out. Of the columns, :data:`KEPT` are there, NaN where the layer
-    has none.
+    has none; column ``outline`` is the WKB of the polygons in ``kept_in``, where nothing is done to those that are in
+    it already.
 
     Args:
         rows: how many the layer has.
         crs: of the map; None where the layer has no place on earth.
+        kept_in: of column ``outline``; default: that of the layer.
     """
     own = crs_of(source)
     has = [name for name in KEPT if name in pyogrio.read_info(source.path, layer=source.layer)["fields"]]
@@ -134,17 +140,19 @@ def read_lazily(source: PeriodSource, rows: int, crs: CRS | None) -> Any:
             source.path, layer=source.layer, where=source.where, columns=has, force_2d=True, skip_features=first,
             max_features=CHUNK,
         )  # fmt: skip
-        return _prepared(frame, own, crs)
+        return _prepared(frame, own, crs, kept_in)
 
-    meta = _prepared(gpd.GeoDataFrame({name: [] for name in has}, geometry=[], crs=own), own, crs)
+    meta = _prepared(gpd.GeoDataFrame({name: [] for name in has}, geometry=[], crs=own), own, crs, kept_in)
     return dd.from_map(read, list(range(0, max(rows, 1), CHUNK)), meta=meta)  # type: ignore[no-untyped-call]
 
 
-def _prepared(frame: gpd.GeoDataFrame, own: CRS | None, crs: CRS | None) -> gpd.GeoDataFrame:
+def _prepared(frame: gpd.GeoDataFrame, own: CRS | None, crs: CRS | None, kept_in: CRS | None) -> gpd.GeoDataFrame:
     frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
-    polygons = frame.geometry.to_numpy()
+    polygons = repaired(frame.geometry.to_numpy())
+    outlines = polygons if own is None or kept_in is None or own == kept_in else moved(polygons, own, kept_in)
+    columns: dict[str, Any] = {name: frame[name].astype(float) if name in frame else np.nan for name in KEPT}
+    columns["outline"] = pd.array(shapely.to_wkb(multipolygons(outlines)), dtype=pd.ArrowDtype(pa.binary()))
     if own is not None and crs is not None and own != crs:
-        polygons = moved(polygons, own, crs)
-    columns = {name: frame[name].astype(float) if name in frame else np.nan for name in KEPT}
-    made = gpd.GeoDataFrame(columns, index=frame.index, geometry=repaired(polygons), crs=crs)
+        polygons = repaired(moved(polygons, own, crs))
+    made = gpd.GeoDataFrame(columns, index=frame.index, geometry=polygons, crs=crs)
     return made[made.geometry.area > 0].astype(dict.fromkeys(KEPT, "float64"))

@@ -137,6 +137,15 @@ def repaired(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return fixed
 
 
+def multipolygons(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Polygons and multipolygons as multipolygons, one for one."""
+    parts, owner = shapely.get_parts(polygons, return_index=True)
+    found = np.full(len(polygons), shapely.MultiPolygon(), object)
+    if len(parts):
+        shapely.multipolygons(parts, indices=owner, out=found)
+    return found
+
+
 def place(crs: CRS | None) -> CRS | None:
     """``crs`` if it says where on earth; None for local and undefined ones."""
     return crs if crs is not None and (crs.is_geographic or crs.is_projected) else None

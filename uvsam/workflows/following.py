@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -83,10 +84,17 @@ def follow(
     bounds = [read_bounds(source) for source in sources]
     crs, leaves = _common_map(sources, bounds)
     periods: list[Period] = []
+
+    tasks = [
+        _StoreTask(number, source, len(boxes), crs, crs_of(sources[0]), leaves, folder / str(number))
+        for number, (source, boxes) in enumerate(zip(sources, bounds, strict=True))
+    ]
+    stores: dict[int, Store] = {}
+    for number, stored in run(_store, tasks):
+        progress("reading layers", len(stores), len(sources))
+        stores[number] = stored
     for number, source in enumerate(sources):
-        progress("reading layers", number, len(sources))
-        raw = store(read_lazily(source, len(bounds[number]), crs), leaves, folder / str(number))
-        periods.append(_aligned(source, raw, periods, crs, folder / f"{number}.wkb", align))
+        periods.append(_aligned(source, stores[number], periods, crs, folder / f"{number}.wkb", align))
     progress("reading layers", len(sources), len(sources))
 
     histories = Histories(len(periods[0].store), rules, tolerance_m)
@@ -107,6 +115,21 @@ def follow(
         steps.append(compared)
     progress("comparing periods", len(steps), len(steps))
     return Followed(crs, periods, steps, histories)
+
+
+class _StoreTask(NamedTuple):
+    number: int
+    source: PeriodSource
+    rows: int
+    crs: CRS | None
+    kept_in: CRS | None
+    leaves: Leaves
+    folder: Path
+
+
+def _store(task: _StoreTask) -> tuple[int, Store]:
+    villages = read_lazily(task.source, task.rows, task.crs, task.kept_in)
+    return task.number, store(villages, task.leaves, task.folder)
 
 
 def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64]]) -> tuple[CRS | None, Leaves]:

@@ -20,7 +20,7 @@ from uvsam.trends.alignment import NO_SHIFT, estimate_shift
 from uvsam.trends.overlay import Polygons
 from uvsam.trends.sampling import STRATA, draw
 from uvsam.trends.steps import clip
-from uvsam.vectors.geopackage import check_output, write_layers
+from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, read_coverage, read_polygons
@@ -79,7 +79,7 @@ def sample(
         "uvsam": uvsam.__version__, "inputs": [str(path) for path in paths], "seed": seed,
         "dates": [one.date.isoformat() for one in sources], "truth": "one of " + ", ".join(names),
     }  # fmt: skip
-    write_layers(out, [(SAMPLE, [frame])], run, {DRAWN: drawn, AREAS: strata}, overwrite=overwrite)
+    write_layers(out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata}, overwrite=overwrite)
     return strata
 
 

@@ -6,29 +6,29 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError, SettingsError
 from uvsam.trends.accounts import changes, period_table, step_table, trend_rows, village_table
-from uvsam.trends.alignment import NO_SHIFT
 from uvsam.trends.intervals import is_significant, outline_half_m2, together
 from uvsam.trends.lineage import LineageRules
 from uvsam.trends.overlay import Polygons
-from uvsam.trends.places import count_in_zones, cumulative, distances_m, hot_spots, rings
+from uvsam.trends.places import Grid, count_in_zones, cumulative, distances_m, hot_spots, rings
 from uvsam.trends.steps import clip
-from uvsam.vectors.polygon_files import moved, polygon_layer, read_polygons
+from uvsam.trends.store import Store
+from uvsam.vectors.geopackage import Rows
+from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import Followed
-
-ROWS = 20_000
-"""Rows that are written at once."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,13 @@ class TrendLayers:
 
     Args:
         crs: of what is written; that of the first layer.
+        run: where leaves are worked on.
     """
 
     followed: Followed
     settings: TrendSettings
     crs: CRS | None
+    run: Run = here
 
     @property
     def dates(self) -> list[datetime.date]:
@@ -156,7 +158,7 @@ class TrendLayers:
             for period in self.followed.periods
         ]
 
-    def histories(self) -> Iterator[gpd.GeoDataFrame]:
+    def histories(self) -> Iterator[Rows]:
         """Layer ``histories``: every village of every period."""
         told = self.followed.histories
         count = max((int(ids.max(initial=0)) for ids in told.ids), default=0) + 1
@@ -178,16 +180,17 @@ class TrendLayers:
                 significant=is_significant(np.nan_to_num(change), before, half), first_seen=dates[first[ids]],
                 last_seen=dates[last[ids]], **self._valid(period),
             )  # fmt: skip
-            raw = described.store.moved(NO_SHIFT)
-            for start in range(0, max(1, len(table)), ROWS):
-                rows = np.arange(start, min(start + ROWS, len(table)))
-                yield self._frame(HISTORIES, table.iloc[rows], raw.polygons(rows))
+            ends = np.cumsum(described.store.counts)
+            for leaf, end in enumerate(ends.tolist()):
+                rows = table.iloc[end - int(described.store.counts[leaf]) : end]
+                outlines = described.store.outlines(leaf).combine_chunks()
+                yield Rows(rows[list(HISTORIES.columns)], outlines, self.crs)
 
     def _valid(self, period: int) -> dict[str, Any]:
         dates = np.array([*self.dates, None], "datetime64[s]")
         return {"valid_from": dates[period], "valid_to": dates[period + 1]}
 
-    def changes(self) -> Iterator[gpd.GeoDataFrame]:
+    def changes(self) -> Iterator[Rows]:
         """Layer ``changes``: ground gained and lost in each step."""
         for period in range(1, len(self.dates)):
             told = changes(self.followed.histories, self.followed.steps, period)
@@ -195,7 +198,7 @@ class TrendLayers:
                 {"history_id": told.history_id, "kind": told.kind, "event": told.event,
                  "area_m2": shapely.area(told.polygons)}
             ).assign(**self._valid(period - 1))  # fmt: skip
-            yield self._frame(CHANGES, table, told.polygons)
+            yield self._rows(CHANGES, table, told.polygons)
 
     @cached_property
     def zones(self) -> Polygons:
@@ -251,9 +254,9 @@ class TrendLayers:
             {"zone": names, "villages": villages, "area_m2": area, "zone_m2": size, "share": share}
         ).assign(**self._valid(period))
 
-    def zone_layer(self) -> gpd.GeoDataFrame:
+    def zone_layer(self) -> Rows:
         """Layer ``zones``: every zone once for each period."""
-        return self._frame(ZONES, self.zone_table, np.tile(self.zones, len(self.dates)))
+        return self._rows(ZONES, self.zone_table, np.tile(self.zones, len(self.dates)))
 
     @property
     def furthest_m(self) -> float:
@@ -275,28 +278,38 @@ class TrendLayers:
             found.append(cumulative(self._distances[period], area, at_m))
         return found
 
-    def hot_spots(self) -> Iterator[gpd.GeoDataFrame]:
+    def hot_spots(self) -> Iterator[Rows]:
         """Layer ``hot_spots``: cells of each period."""
         for period, described in enumerate(self.followed.periods):
             store, ground = described.store, self.seen[period]
             if ground is None:
                 ground = shapely.box(*store.total_bounds) if len(store) else shapely.Polygon()
-            found = hot_spots((part.polygons for part in store.parts()), ground, self.settings.cell_m)
+            grid = Grid.over(ground, self.settings.cell_m)
+            parts = self.run(_land_of, [_LandTask(store, leaf, grid) for leaf in range(len(store.counts))])
+            land = np.zeros(grid.shape)
+            for _, cells, area in sorted(parts, key=lambda part: part[0]):  # a sum is the same in the same order only
+                land.ravel()[cells] += area
+            found = hot_spots(grid, land, ground)
             table = pd.DataFrame({"area_m2": found.area_m2, "z": found.z, "significant": found.significant})
-            yield self._frame(HOT_SPOTS, table.assign(**self._valid(period)), found.cells)
+            yield self._rows(HOT_SPOTS, table.assign(**self._valid(period)), found.cells)
 
-    def _frame(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> gpd.GeoDataFrame:
+    def _rows(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> Rows:
         """Rows of a layer, brought from the map to where they are written."""
         if self.followed.crs is not None and self.crs is not None:
             polygons = moved(polygons, self.followed.crs, self.crs)
         if layer.geometry_type == "MultiPolygon":
-            polygons = _multi(polygons)
-        return gpd.GeoDataFrame(table[list(layer.columns)], geometry=list(polygons), crs=self.crs)
+            polygons = multipolygons(polygons)
+        return Rows(table[list(layer.columns)], pa.array(shapely.to_wkb(polygons), pa.binary()), self.crs)
 
 
-def _multi(polygons: Polygons) -> Polygons:
-    parts, owner = shapely.get_parts(polygons, return_index=True)
-    found = np.full(len(polygons), shapely.MultiPolygon(), object)
-    if len(parts):
-        shapely.multipolygons(parts, indices=owner, out=found)
-    return found
+class _LandTask(NamedTuple):
+    store: Store
+    leaf: int
+    grid: Grid
+
+
+def _land_of(task: _LandTask) -> tuple[int, NDArray[np.intp], NDArray[np.float64]]:
+    """Number of the leaf, cells with village land, and how much."""
+    land = task.grid.land(task.store.read(task.leaf).polygons).ravel()
+    cells = np.flatnonzero(land)
+    return task.leaf, cells, land[cells]

@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import geopandas as gpd
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uvsam.errors import OutputError
 from uvsam.raster.writer import temporary_name
+from uvsam.vectors.geopackage import Rows
 from uvsam.vectors.schema import CHANGES, HISTORIES, Layer
 from uvsam.workflows.trend_layers import Trends
 
@@ -33,7 +33,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
-def also_kept(folder: Path, layer: Layer, frames: Iterable[gpd.GeoDataFrame]) -> Iterator[gpd.GeoDataFrame]:
+def also_kept(folder: Path, layer: Layer, frames: Iterable[Rows]) -> Iterator[Rows]:
     """Hand on the rows of a layer, and write them as a table on the way, which takes its name after the last one.
 
     Raises:
@@ -44,7 +44,7 @@ def also_kept(folder: Path, layer: Layer, frames: Iterable[gpd.GeoDataFrame]) ->
     try:
         for frame in frames:
             with _told(folder):
-                table = pa.Table.from_pandas(pd.DataFrame(frame.drop(columns="geometry")), preserve_index=False)
+                table = pa.Table.from_pandas(frame.table, preserve_index=False)
                 writer = writer or pq.ParquetWriter(part, table.schema)
                 writer.write_table(table.cast(writer.schema))
             yield frame

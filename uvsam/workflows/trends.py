@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 
@@ -19,7 +18,7 @@ from uvsam.progress import Progress, silent
 from uvsam.raster.writer import check_destination
 from uvsam.settings import PredictSettings
 from uvsam.trends.accuracy import net_change
-from uvsam.vectors.geopackage import check_output, write_layers
+from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import follow
@@ -67,15 +66,18 @@ def trends(
     )  # fmt: skip
     sources = [replace(source, image=images.get(source.path)) for source in find_periods(layers_of, settings.dates)]
     corrected = _corrected(settings.reference, [source.date for source in sources])
-    with _scratch(scratch or out.parent) as folder, open_run(settings.workers, dask=settings.dask) as run:
+    with (
+        _scratch(scratch or out.parent) as folder,
+        open_run(settings.workers, processes=True, dask=settings.dask) as run,
+    ):
         followed = follow(
             sources, Path(folder), tolerance_m=settings.tolerance_m, min_change_m2=settings.min_change_m2,
             rules=settings.rules, align=settings.align, run=run, progress=progress,
         )  # fmt: skip
-        books = TrendLayers(followed, settings, crs_of(sources[0]))
+        books = TrendLayers(followed, settings, crs_of(sources[0]), run)
         found = books.tables(corrected)
         progress("writing", 0, 1)
-        layers: list[tuple[Layer, Iterable[gpd.GeoDataFrame]]] = [
+        layers: list[tuple[Layer, Iterable[Rows]]] = [
             (HISTORIES, books.histories()), (CHANGES, books.changes()),
         ]  # fmt: skip
         if tables is not None:
