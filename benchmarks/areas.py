@@ -1,5 +1,6 @@
 """Test areas of the benchmarks: an image, exact labels on its grid, and a model that has never seen the place."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from rasterio.features import rasterize
 from rasterio.merge import merge
 from rasterio.windows import from_bounds
 
+from uvsam.engine.journal import Log
 from uvsam.models.specialist import Specialist
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import model_scale, open_scene
 from uvsam.simulate import simulate_city
 from uvsam.tiles import plan_tiles
-from uvsam.workflows.scoring import score_scene
+from uvsam.workflows.scoring import Scoring, score_scene
 
 Bounds = tuple[float, float, float, float]
 MUMBAI = {"A": (275744.0, 2113277.0, 279136.0, 2116330.0), "C": (273031.0, 2106156.0, 275745.0, 2108643.0)}
@@ -38,7 +40,9 @@ def score_area(area: Area, specialist: Specialist, path: Path, views: int = 1) -
     scene = open_scene(area.image)
     scale = model_scale(scene, specialist.card.gsd_m)
     plan = plan_tiles(scene.shape, scale, chip_px=specialist.card.chip_px, halo_px=specialist.card.halo_px)
-    score_scene(scene, estimate_stretch(scene), specialist, plan, path, views=views)
+    scoring = Scoring(scene, estimate_stretch(scene), plan, views=views)
+    with tempfile.TemporaryDirectory() as folder:
+        score_scene(scoring, specialist, path, Log(Path(folder), "tiles"))
     return path
 
 

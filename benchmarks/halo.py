@@ -14,11 +14,12 @@ import numpy as np
 import rasterio
 
 from uvsam.catalog.cards import BUNDLED_SPECIALIST, load_card
+from uvsam.engine.journal import Log
 from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import model_scale, open_scene
 from uvsam.tiles import plan_tiles
-from uvsam.workflows.scoring import score_scene
+from uvsam.workflows.scoring import Scoring, score_scene
 
 CUTS = ((512, 32), (512, 64), (512, 128), (768, 64), (768, 128), (768, 192), (1024, 128), (1024, 192))
 
@@ -36,7 +37,7 @@ def main() -> None:
         plan = plan_tiles(scene.shape, scale, chip_px=chip_px, halo_px=halo_px)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scores.tif"
-            done = score_scene(scene, stretch, specialist, plan, path, batch=1)
+            done, _ = score_scene(Scoring(scene, stretch, plan), specialist, path, Log(Path(folder), "tiles"))
             with rasterio.open(path) as dataset:
                 values = dataset.read(1).astype(float)
         return values, done.model_pixels * scale[0] * scale[1] / done.pixels

@@ -25,5 +25,9 @@ class LabelError(UvsamError, ValueError):
     """Labels or vector inputs cannot be used: no features, wrong CRS, no overlap."""
 
 
+class IncompleteError(SceneError):
+    """Parts of an image could not be read or computed; what was found elsewhere is kept."""
+
+
 class OutputError(UvsamError, OSError):
     """A result cannot be written: it exists, the folder is missing, the disk is full."""

@@ -31,7 +31,7 @@ class PredictSettings(BaseModel):
         window_m: side of the square of ground that the generalist looks at, metres.
         views: mirrored and turned copies of each chip whose scores are averaged: 1, 2, 4 or 8 times the work.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        batch: chips computed at once.
+        batch: chips computed at once; None is 1 on a processor and 4 on a GPU.
         gsd_m: metres per pixel of an image without a position.
     """
 
@@ -52,7 +52,7 @@ class PredictSettings(BaseModel):
     window_m: float | None = Field(default=None, gt=0)
     views: Literal[1, 2, 4, 8] = 1
     device: str = "auto"
-    batch: int = Field(default=2, ge=1)
+    batch: int | None = Field(default=None, ge=1)
     allow_ungeoreferenced: bool = False
     gsd_m: float | None = Field(default=None, gt=0)
 

@@ -1,9 +1,6 @@
 """``uvsam predict`` as users run it, with the bundled model, on a simulated city and on odd images."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -99,15 +96,6 @@ def test_an_existing_result_is_not_overwritten_unasked(city: Path, villages: Pat
     before = villages.read_bytes()
     assert run(["predict", str(city / "city_2020.tif"), "--out", str(villages)]) == 1
     assert villages.read_bytes() == before
-
-
-@pytest.mark.parametrize("batch", ["1", "3"])
-def test_the_same_image_gives_the_same_villages(city: Path, villages: Path, tmp_path: Path, batch: str) -> None:
-    out = tmp_path / "again.gpkg"
-    assert run(["predict", str(city / "city_2020.tif"), "--out", str(out), "--batch", batch]) == 0
-    first, again = (gpd.read_file(path, layer="villages") for path in (villages, out))
-    assert len(first) == len(again)
-    assert first.geometry.union_all().symmetric_difference(again.geometry.union_all()).area < 1e-3 * first.area.sum()
 
 
 def test_only_the_area_of_interest_is_looked_at(city: Path, villages: Path, tmp_path: Path) -> None:
@@ -299,46 +287,6 @@ def test_an_area_larger_than_the_map_of_the_image_is_the_whole_image(
     given = ["--aoi", str(tmp_path / "world.geojson"), "--out", str(out)]
     assert run(["predict", str(city / "city_2020.tif"), *given]) == 0
     assert iou(out, villages) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("sent", "status", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
-)
-def test_ctrl_c_and_sigterm_leave_nothing(city: Path, tmp_path: Path, sent: int, status: int, said: str) -> None:
-    arguments = ["--out", str(tmp_path / "out.gpkg"), "--views", "8", "--batch", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvsam", "predict", str(city / "city_2020.tif"), *arguments],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("looking for villages")
-    assert list(tmp_path.iterdir())
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert errors.splitlines()[-1] == said
-    assert "Traceback" not in errors
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="file size limits stand in for a full disk")
-@pytest.mark.parametrize("kilobytes", [20, 90])
-def test_a_full_disk_is_one_line_and_leaves_nothing(city: Path, tmp_path: Path, kilobytes: int) -> None:
-    def limit() -> None:
-        import resource
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
-
-    arguments = ["--out", "out.gpkg", "-q"]
-    done = subprocess.run(
-        [sys.executable, "-m", "uvsam", "predict", str(city / "city_2020.tif"), *arguments],
-        cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=limit,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Error: cannot write" in done.stderr
-    assert "report it" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_real_city_is_outlined(real_data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tiled = untiled, pixel by pixel, through everything that predict does to get scores."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from rasterio.transform import from_origin
 from torch import Tensor, nn
 
 from uvsam.catalog.cards import ModelCard, Network
+from uvsam.engine.journal import Log
+from uvsam.engine.work import Share
 from uvsam.models.specialist import Specialist
 from uvsam.raster.radiometry import IDENTITY
 from uvsam.raster.scene import model_scale, open_scene
 from uvsam.tiles import plan_tiles
-from uvsam.workflows.scoring import score_scene
+from uvsam.workflows.scoring import Scoring, score_scene
 
 RADIUS = 16
 
@@ -43,14 +46,18 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def scores(image: Path, out: Path, *, gsd_m: float, chip_px: int, halo_px: int, batch: int = 2) -> np.ndarray:
+def scores(
+    image: Path, out: Path, *, gsd_m: float, chip_px: int, halo_px: int, batch: int = 2, threads: int = 1
+) -> np.ndarray:
     card = ModelCard(
         name="mean", summary="", network=Network(), gsd_m=gsd_m, chip_px=chip_px, halo_px=halo_px,
         weights="none.safetensors", sha256="0" * 64, licence="none",
     )  # fmt: skip
     scene = open_scene(image)
     plan = plan_tiles(scene.shape, model_scale(scene, gsd_m), chip_px=chip_px, halo_px=halo_px)
-    score_scene(scene, IDENTITY, Specialist(card, MeanFilter()), plan, out, batch=batch)
+    with tempfile.TemporaryDirectory() as folder:
+        scoring, log = Scoring(scene, IDENTITY, plan), Log(Path(folder), "tiles")
+        score_scene(scoring, Specialist(card, MeanFilter()), out, log, Share(threads, batch))
     with rasterio.open(out) as dataset:
         return dataset.read(1)
 

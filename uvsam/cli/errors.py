@@ -46,12 +46,11 @@ def report(error: BaseException, *, verbose: bool) -> int:
         return EXIT_ERROR
     if verbose and not interrupted:
         traceback.print_exception(error)
-    if isinstance(error, Terminated):
-        click.echo("Terminated.", err=True)
-        return EXIT_TERMINATED
     if interrupted:
-        click.echo("Interrupted.", err=True)
-        return EXIT_INTERRUPTED
+        terminated = isinstance(error, Terminated)
+        click.echo("Terminated." if terminated else "Interrupted.", err=True)
+        _show_notes(error)
+        return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
     if isinstance(error, UvsamError):
         click.echo(f"Error: {_one_line(error)}", err=True)
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
@@ -60,7 +59,14 @@ def report(error: BaseException, *, verbose: bool) -> int:
         hint = "" if verbose else "; run with -v for the traceback"
         text = f"Error: unexpected {type(error).__name__}: {_one_line(error)}{hint}, and please report it"
         click.echo(text, err=True)
+    _show_notes(error)
     return EXIT_ERROR
+
+
+def _show_notes(error: BaseException) -> None:
+    """How to go on, where the place of the error knows."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)
 
 
 def show_warnings_in_one_line() -> None:

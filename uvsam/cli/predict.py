@@ -65,8 +65,19 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 )  # fmt: skip
 @click.option("--preview", type=click.Path(path_type=Path), help="Also draw the outlines over the image (PNG).")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--allow-failures", is_flag=True, help="Take the result even if parts of the image cannot be read or computed."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1),
+    help="Compute in so many processes of one thread  [default: threads of one process, one for each core].",
+)  # fmt: skip
+@click.option(
+    "--dask", metavar="ADDRESS",
+    help="Compute on this Dask cluster instead, e.g. tcp://host:8786; its workers share the folder of --out.",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--batch", type=int, default=2, show_default=True, help="Chips computed at once.")
+@click.option("--batch", type=int, help="Chips computed at once in each thread  [default: 1, on a GPU 4].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position; give --gsd with it.")
 @click.option("--gsd", "gsd_m", type=float, help="Metres per pixel of an image without a position.")
 def command(
@@ -77,6 +88,9 @@ def command(
     preview: Path | None,
     overwrite: bool,
     views: str,
+    allow_failures: bool,
+    workers: int | None,
+    dask: str | None,
     **given: Any,
 ) -> None:
     """Outline the urban villages and informal settlements of IMAGE (any georeferenced raster, local or URL).
@@ -96,12 +110,15 @@ def command(
     with progress_display() as progress:
         result = predict(
             image, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
-            overwrite=overwrite, cache=cache_folder(), progress=progress,
+            overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=cache_folder(),
+            progress=progress,
         )  # fmt: skip
     _summarise(result, [path for path in (out, save_scores, preview) if path])
 
 
 def _summarise(result: "Prediction", written: list[Path]) -> None:
+    if failed := result.run.get("failed"):
+        click.echo(f"{len(failed)} parts of the image could not be read or computed; table run names them.", err=True)
     villages, looked_at = result.villages, float(result.coverage["area_m2"].sum())
     area = float(villages["area_m2"].sum())
     if villages.empty:

@@ -34,18 +34,21 @@ def here(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[
 
 
 @contextmanager
-def open_run(workers: int = 1, *, processes: bool = False, dask: str | None = None) -> Iterator[Run]:
+def open_run(
+    workers: int = 1, *, processes: bool = False, dask: str | None = None, even_one: bool = False
+) -> Iterator[Run]:
     """Prepare a place to run tasks.
 
     Args:
         workers: threads, or processes of one thread each, on this machine; 1 is :func:`here`.
         processes: processes instead of threads, for work that holds Python's lock.
         dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own.
+        even_one: make a process for one worker, too.
 
     Raises:
         SettingsError: nobody answers at ``dask``, or there is no worker.
     """
-    if dask is None and workers == 1:
+    if dask is None and workers == 1 and not even_one:
         yield here
         return
     from distributed import Client, LocalCluster

@@ -4,7 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,14 @@ def open_dataset(uri: str) -> Iterator[Any]:
             raise SceneError(f"cannot read {uri}: {one_line(error)}") from error
 
 
+def identity(uri: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of the files that an image is made of, as far as they lie on this machine."""
+    with open_dataset(uri) as dataset:
+        paths = [Path(name) for name in dataset.files]
+    found = [(path, path.stat()) for path in paths if path.exists()]
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
+
+
 def read_raw(
     dataset: Any, bands: tuple[int, int, int], window: Window, out_shape: tuple[int, int] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -93,6 +101,8 @@ def read_raw(
         if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
             valid &= dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
     except (*GDAL_ERRORS, OSError, ValueError) as error:
+        with suppress(*GDAL_ERRORS):  # the next call, whatever it is, would tell of this error once more
+            _ = dataset.colorinterp
         raise SceneError(
             f"cannot read {dataset.name}: rows {window.row} to {window.row_stop} are missing or damaged; "
             f"copy or download the file again ({one_line(error)})"

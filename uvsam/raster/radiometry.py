@@ -92,7 +92,7 @@ def _collect(parts: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]], keep_px: i
         values = pixels[:, valid]
         samples.append(values[:, :: max(1, values.shape[1] // keep_px)])
         kept, seen = kept + values.shape[1], seen + valid.size
-    return np.concatenate(samples, axis=1), kept / seen
+    return (np.concatenate(samples, axis=1), kept / seen) if samples else (np.empty((3, 0)), 0.0)
 
 
 def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
@@ -102,11 +102,20 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
     smallest = max([1, *dataset.overviews(scene.bands[0])])
     if height * width / smallest**2 <= OVERVIEW_PX:
         factor = max(1.0, math.sqrt(height * width / SAMPLE_PX))
-        yield read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
-        return
+        try:
+            decimated = read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
+        except SceneError:  # a damaged block; the rest of the image is still worth a look
+            pass
+        else:
+            yield decimated
+            return
     for row in _lattice(height):
         for col in _lattice(width):
-            yield read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
+            try:
+                part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
+            except SceneError:
+                continue
+            yield part
 
 
 def _lattice(size: int) -> list[int]:

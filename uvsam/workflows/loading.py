@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uvsam.catalog.cards import ModelCard, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
-from uvsam.catalog.uvsam import UvSamCard
+from uvsam.catalog.uvsam import UvSamCard, load_predict_card
 from uvsam.errors import SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
@@ -20,6 +20,39 @@ from uvsam.models.uvsam import fused_features, load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
+
+
+@dataclass(frozen=True)
+class ModelsRecipe:
+    """How to build the models of a run. Small and picklable: this crosses process borders, never a model.
+
+    Attributes:
+        cache: folder of fetched weights; None is the user's cache folder.
+    """
+
+    settings: PredictSettings
+    cache: Path | None = None
+
+    def build(self) -> "Models":
+        """See :func:`load_models`; the card is that of ``settings.model``."""
+        device = choose_device(self.settings.device)
+        return load_models(load_predict_card(self.settings.model), self.settings, device, self.cache)
+
+
+def choose_device(name: str) -> str:
+    """``cuda`` or ``cpu`` for ``auto``.
+
+    Raises:
+        SettingsError: the device cannot be used here.
+    """
+    if name != "auto":
+        try:
+            torch.zeros(1, device=name).cpu()
+        except (RuntimeError, AssertionError) as error:
+            raise SettingsError(f"device '{name}' cannot be used here; use --device auto") from error
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
 
 DEFAULT_WINDOW_M = GeneralistCard.model_fields["window_m"].default
 

@@ -1,12 +1,10 @@
 """From an image to ``villages.gpkg``."""
 
 import datetime
+import hashlib
 import importlib.metadata
-import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,22 +20,25 @@ from shapely.geometry.base import BaseGeometry
 import uvsam
 from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import load_predict_card
-from uvsam.errors import LabelError, OutputError, SettingsError
+from uvsam.engine.journal import Journal, sweep
+from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment, open_dataset
+from uvsam.raster.access import gdal_environment, identity, open_dataset
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
+from uvsam.raster.window import Window
 from uvsam.raster.writer import check_destination, write_cog
 from uvsam.settings import PredictSettings
 from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.geopackage import check_output, write_villages
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
-from uvsam.workflows.loading import Refiner, load_models
+from uvsam.workflows.computing import open_computing
+from uvsam.workflows.loading import Models, ModelsRecipe, Refiner
 from uvsam.workflows.preview import write_preview
-from uvsam.workflows.refining import Refined, refine_scene
-from uvsam.workflows.scoring import Scored, score_scene
+from uvsam.workflows.refining import Asked, Refined, refine_scene
+from uvsam.workflows.scoring import Scored, Scoring, score_scene
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def predict(
     score_type: Literal["uint8", "float16"] = "uint8",
     preview: Path | None = None,
     overwrite: bool = False,
+    allow_failures: bool = False,
+    workers: int | None = None,
+    dask: str | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Prediction:
@@ -79,15 +83,24 @@ def predict(
         score_type: of that file; ``uint8``: score = (value - 1) / 254 and 0 is nodata, ``float16``: NaN is nodata.
         preview: also write a picture of the outlines over the image (PNG).
         overwrite: replace files that exist.
+        allow_failures: take the result even if parts of the image could not be read or computed.
+        workers: compute in so many processes of one thread; default: threads of this process, one for each core.
+        dask: compute on the workers of the Dask scheduler at this address, who share the folder of ``out``.
         cache: folder of fetched weights; None is the user's cache folder.
+
+    A run that was interrupted goes on where it was when it is called again with the same arguments: see
+    :class:`uvsam.engine.journal.Journal`.
 
     Raises:
         SceneError, GeoreferencingError: the image cannot be used.
+        IncompleteError: parts of the image could not be read or computed, twice.
         SettingsError, CatalogError, LabelError: the settings, the model or the area of interest cannot.
         OutputError: a result cannot be written; checked before the work starts.
     """
     started, settings = time.monotonic(), settings or PredictSettings()
     out = Path(out)
+    if not overwrite:
+        sweep(out)
     check_output(out, overwrite=overwrite)
     if save_scores:
         check_destination(save_scores, (".tif", ".tiff"), overwrite=overwrite)
@@ -103,7 +116,8 @@ def predict(
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
     stretch = estimate_stretch(scene)
-    models = load_models(card, settings, _device(settings.device), cache)
+    recipe = ModelsRecipe(settings, cache)
+    models = recipe.build()
     if models.refiner and score_type == "float16":
         raise SettingsError(
             "scores that a generalist refines have eight bits; leave out --score-type or name a specialist as --model"
@@ -111,38 +125,79 @@ def predict(
     plan = plan_tiles(
         scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
     )  # fmt: skip
-
-    with gdal_environment(scene.uri), _scratch(out) as folder:
-        scores = folder / "scores.tif"
-        exact = folder / "float16.tif" if save_scores and score_type == "float16" else None
-        scored = score_scene(
-            scene, stretch, models.specialist, plan, scores,
-            area_px=area_px, batch=settings.batch, views=settings.views, float16_path=exact, progress=progress,
+    exact = save_scores is not None and score_type == "float16"
+    scoring = Scoring(scene, stretch, plan, area_px, settings.views, exact)
+    with (
+        Journal(out, _identity(scene, scoring, settings, models)) as journal,
+        gdal_environment(scene.uri),
+        open_computing(recipe, models, workers, dask) as computing,
+    ):
+        folder = journal.folder
+        scores, half = folder / "scores.tif", folder / "float16.tif" if exact else None
+        scored, failed_tiles = score_scene(
+            scoring, models.specialist, scores, journal.log("tiles"), computing.tiles(), float16_path=half,
+            progress=progress,
         )  # fmt: skip
+        failures = [(plan[index].core, str(error)) for index, error in sorted(failed_tiles.items())]
         refined, rough = None, scores
         if refiner := models.refiner:
             scores = folder / "refined.tif"
-            refined = refine_scene(
-                scene, stretch, refiner.generalist, rough, rules, scores, window_m=refiner.window_m, fuse=refiner.fuse,
-                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules,
-                batch=settings.batch, tokens=refiner.tokens, progress=progress,
+            refined, failed_crops = refine_scene(
+                scene, stretch, Asked(refiner.generalist, refiner.tokens), rough, rules, scores, open_log=journal.log,
+                share=computing.crops(), window_m=refiner.window_m, fuse=refiner.fuse,
+                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, progress=progress,
             )  # fmt: skip
+            failures += failed_crops
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
             support=refined.support if refined else None, seeds_path=rough if refined else None, progress=progress,
         )  # fmt: skip
-        run = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
+        metadata = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
         if refiner and refined:
-            run |= _refinement(refiner, refined)
-        if save_scores and exact:
-            write_cog(exact, save_scores, NBITS=16)
-        elif save_scores:
-            write_cog(scores, save_scores)
-        write_villages(out, villages, coverage, run, overwrite=overwrite)
+            metadata |= _refinement(refiner, refined)
+        if failures:
+            metadata["failed"] = [{"window": window._asdict(), "error": error} for window, error in failures]
+        if failures and not allow_failures:
+            journal.keep()
+            write_villages(folder / out.name, villages, coverage, metadata, overwrite=True)
+            raise IncompleteError(_told(failures, folder / out.name))
+        if save_scores:
+            if half:
+                write_cog(half, save_scores, NBITS=16)
+            else:
+                write_cog(scores, save_scores)
+        write_villages(out, villages, coverage, metadata, overwrite=overwrite)
     if preview:
         write_preview(preview, scene, stretch, villages)
-    return Prediction(villages, coverage, run, scored, refined, time.monotonic() - started)
+    return Prediction(villages, coverage, metadata, scored, refined, time.monotonic() - started)
+
+
+def _told(failures: Sequence[tuple[Window, str]], kept: Path) -> str:
+    window, error = failures[0]
+    where = f"rows {window.row} to {window.row_stop}, columns {window.col} to {window.col_stop}"
+    more = f" and {len(failures) - 1} more places" if len(failures) > 1 else ""
+    return (
+        f"{where}{more} could not be read or computed ({' '.join(error.split())}); what was found elsewhere is in "
+        f"{kept}. The same command tries them again, --allow-failures takes the result as it is"
+    )
+
+
+def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, models: Models) -> dict[str, Any]:
+    """What decides on the scores of a run: another image, setting, model or version starts over."""
+    return {
+        "image": scene.uri,
+        "files": identity(scene.uri),
+        "stretch": asdict(scoring.stretch),
+        "plan": asdict(scoring.plan),
+        "area": None if scoring.area_px is None else hashlib.sha256(shapely.to_wkb(scoring.area_px)).hexdigest(),
+        "exact": scoring.exact,
+        "settings": settings.model_dump(mode="json", exclude={"batch"}),
+        "model": models.specialist.card.sha256,
+        "generalist": models.refiner and models.refiner.sha256,
+        "device": models.specialist.device.type,
+        "versions": [uvsam.__version__, torch.__version__],
+    }
 
 
 def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dict[str, float]]:
@@ -158,16 +213,6 @@ def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dic
     }
     rules = RegionRules(threshold, seed, min_area_m2=outline["min_area_m2"], close_m=outline["close_m"])
     return rules, outline
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        try:
-            torch.zeros(1, device=name).cpu()
-        except (RuntimeError, AssertionError) as error:
-            raise SettingsError(f"device '{name}' cannot be used here; use --device auto") from error
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _area_px(path: Path, scene: Scene) -> BaseGeometry:
@@ -200,19 +245,6 @@ def _check_inputs_stay(scene: Scene, aoi: Path | None, outputs: Iterable[Path]) 
         for path in existing:
             if any(path.samefile(source) for source in inputs):
                 raise OutputError(f"{path} is an input of this run; give the result another name")
-
-
-@contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """A folder beside the result for what a run needs on disk: the same disk, so that moves are cheap."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.stem}.", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"cannot write beside {out}: {error.strerror}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _metadata(

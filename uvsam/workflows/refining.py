@@ -1,12 +1,9 @@
 """Pass B: the regions of the score raster through the generalist, and its masks back into a score raster."""
 
 import math
-import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +13,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
 from torch import Tensor
 
-from uvsam.errors import OutputError, SettingsError
+from uvsam.engine.journal import Log
+from uvsam.engine.pipeline import Done, pipeline
+from uvsam.engine.work import ALONE, Share, complete
+from uvsam.errors import SettingsError
 from uvsam.mosaic.instances import (
     FUSE,
     Instance,
@@ -36,9 +36,15 @@ from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
 from uvsam.raster.window import Window
-from uvsam.workflows.ahead import read_ahead
+from uvsam.workflows.scoring import one_core
 
 STRIP_PX = 4_000_000
+LARGE_PX = 512
+ANSWER = np.dtype(
+    [("region", "i4"), ("ground", "i8", 4), ("pixels", "i8"), ("iou_pred", "f4"), ("stability", "f4"),
+     ("mask", "f2", (CELLS, CELLS))]
+)  # fmt: skip
+"""What is kept of an answer about one region in one crop: see :class:`~uvsam.mosaic.instances.Instance`."""
 
 CropTokens = Callable[[Chip], Any]
 """From the pixels of a crop to what the generalist's ``decode`` takes as ``tokens``: a mixer that knows the crop."""
@@ -120,6 +126,11 @@ class _Grid:
         per_cell = self.input_px // CELLS
         return self.scale_xy[0] * per_cell, self.scale_xy[1] * per_cell
 
+    def on_scene(self, cells: Window) -> Window:
+        """The scene pixels that cells cover."""
+        box = cells.row, cells.col, cells.row_stop, cells.col_stop
+        return ground_window(box, self.cell_xy, self.shape)
+
     def read(self, crop: Crop, reader: SceneReader, scores: Any, labels: Any) -> _ReadCrop | None:
         """What is needed for a crop; None where no region is large enough to be asked about."""
         in_frame = self._to_frame(labels, crop.window)
@@ -164,22 +175,90 @@ class _Grid:
         return instances
 
 
+def is_large(generalist: Generalist) -> bool:
+    """Whether one of it fills a machine: several at a time would need too much memory."""
+    return generalist.input_px > LARGE_PX
+
+
+class Asked(NamedTuple):
+    """Who is asked about crops.
+
+    Attributes:
+        tokens: called with each crop; what it returns is handed to ``decode``.
+    """
+
+    generalist: Generalist
+    tokens: CropTokens | None = None
+
+
+@dataclass(frozen=True)
+class Refining:
+    """How crops are outlined; small and picklable.
+
+    Attributes:
+        outline: log-odds of a score where the masks have 0.
+    """
+
+    scene: Scene
+    stretch: Stretch
+    grid: _Grid
+    crops: tuple[Crop, ...]
+    scores_path: Path
+    labels_path: Path
+    rules: PromptRules
+    outline: float
+
+    def records(self, model: Asked, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+        """The answers about crops, rows of :data:`ANSWER`; see :class:`uvsam.engine.work.Work`."""
+
+        def compute(items: Sequence[_ReadCrop | None]) -> list[bytes]:
+            asked = [item for item in items if item is not None]
+            embeddings = _embeddings(model.generalist, asked)
+            answers = iter([self._answers(model, *pair) for pair in zip(asked, embeddings, strict=True)])
+            return [b"" if item is None else next(answers) for item in items]
+
+        with (
+            gdal_environment(self.scene.uri),
+            SceneReader(self.scene, self.stretch) as reader,
+            open_dataset(str(self.scores_path)) as scores,
+            open_dataset(str(self.labels_path)) as labels,
+        ):
+            yield from pipeline(
+                keys, lambda key: self.grid.read(self.crops[key], reader, scores, labels), compute,
+                threads=threads, batch=batch, initializer=None if is_large(model.generalist) else one_core,
+            )  # fmt: skip
+
+    def _answers(self, model: Asked, item: _ReadCrop, embedding: Tensor) -> bytes:
+        relative = log_odds(item.values) - np.float32(self.outline)
+        prompts = region_prompts(relative, item.labels, item.parts, self.rules)
+        extra = None if model.tokens is None else model.tokens(item.chip)
+        decoded = model.generalist.decode(embedding, prompts, tokens=extra)
+        places = self.grid.instances(item, self.rules.margin_cells)
+        answers = np.zeros(len(places), ANSWER)
+        answers["region"] = [place.region for place in places]
+        answers["ground"] = [tuple(place.ground) for place in places]
+        answers["pixels"] = item.parts.pixels
+        answers["iou_pred"], answers["stability"] = decoded.iou_pred, decoded.stability
+        answers["mask"] = np.clip(decoded.logits, -100, 100)
+        return answers.tobytes()
+
+
 def refine_scene(
     scene: Scene,
     stretch: Stretch,
-    generalist: Generalist,
+    asked: Asked,
     scores_path: Path,
     rules: RegionRules,
     out_path: Path,
     *,
+    open_log: Callable[[str], Log],
+    share: Share = ALONE,
     window_m: float,
     fuse: str = "sam",
     min_prompt_m2: float = 0.0,
     prompt_rules: PromptRules | None = None,
-    batch: int = 1,
-    tokens: CropTokens | None = None,
     progress: Progress = silent,
-) -> Refined:
+) -> tuple[Refined, list[tuple[Window, str]]]:
     """Outline the regions of a score raster with a generalist and write the refined score raster.
 
     Crops of ``window_m`` are read around regions only, so the cost goes with the villages and not with the scene; and
@@ -194,8 +273,11 @@ def refine_scene(
         window_m: side of a crop, ground metres.
         fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
         min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
-        batch: crops embedded at once.
-        tokens: called with each crop; what it returns is handed to ``decode``.
+        open_log: from a name to the log of that name; crops that are in it are not computed again.
+
+    Returns:
+        What was done; and scene pixels of crops that could not be read or computed, twice, with the error: their
+        regions keep the specialist's outline.
 
     Raises:
         SettingsError: the window, the fuse rule or the encoder's size is impossible.
@@ -205,9 +287,9 @@ def refine_scene(
         raise SettingsError(f"no way to fuse called '{fuse}'; there are {', '.join(FUSE)}")
     if not window_m > 0:
         raise SettingsError("the window of the generalist must be above 0")
-    if generalist.input_px % CELLS:
-        raise SettingsError(f"crops must be a multiple of {CELLS} px, not {generalist.input_px}")
-    grid = _Grid(generalist.input_px, model_scale(scene, window_m / generalist.input_px), scene.shape)
+    if asked.generalist.input_px % CELLS:
+        raise SettingsError(f"crops must be a multiple of {CELLS} px, not {asked.generalist.input_px}")
+    grid = _Grid(asked.generalist.input_px, model_scale(scene, window_m / asked.generalist.input_px), scene.shape)
     prompt_rules = prompt_rules or PromptRules()
 
     def finding(stage: str, done: int, total: int) -> None:  # its own name: villages are joined later
@@ -220,58 +302,39 @@ def refine_scene(
     outline = outline_log_odds(rules.threshold)
     quality = _Quality(len(regions))
     owner_path = out_path.with_name(f"{out_path.stem}_owner.tif")
-    looked_at = 0
+    labels_path = out_path.with_name(f"{out_path.stem}_regions.tif")
+    write_regions(regions, scene.geobox, labels_path)
+    refining = Refining(scene, stretch, grid, tuple(crops), scores_path, labels_path, prompt_rules, outline)
+    log = open_log(f"crops-{zlib.crc32(repr(crops).encode()):08x}")  # of other scores the crops are others
+    failed: dict[int, Exception] = {}
+    progress("outlining villages (crops)", len(log), len(crops))
+    for done in complete(refining, asked, range(len(crops)), log, share):
+        if done.error is not None:
+            failed[done.item] = done.error
+        progress("outlining villages (crops)", len(log) + len(failed), len(crops))
 
-    with (
-        gdal_environment(scene.uri),
-        _scratch(out_path) as folder,
-        Instances(Path(folder) / "masks.bin", grid.cell_xy) as instances,
-    ):
-        labels_path = Path(folder) / "regions.tif"
-        write_regions(regions, scene.geobox, labels_path)
-        with (
-            SceneReader(scene, stretch) as reader,
-            open_dataset(str(scores_path)) as scores,
-            open_dataset(str(labels_path)) as labels,
-            ThreadPoolExecutor(1, "read") as thread,
-            closing(
-                read_ahead(thread, lambda crop: grid.read(crop, reader, scores, labels), crops, 2 * batch)
-            ) as ahead,
-        ):
-            done = 0
-            while group := list(islice(ahead, batch)):
-                asked = [item for item in group if item is not None]
-                for item, embedding in zip(asked, _embeddings(generalist, asked), strict=True):
-                    relative = log_odds(item.values) - np.float32(outline)
-                    prompts = region_prompts(relative, item.labels, item.parts, prompt_rules)
-                    extra = None if tokens is None else tokens(item.chip)
-                    decoded = generalist.decode(embedding, prompts, tokens=extra)
-                    places = grid.instances(item, prompt_rules.margin_cells)
-                    for instance, logits in zip(places, decoded.logits, strict=True):
-                        instances.add(instance, logits)
-                    quality.add(item.parts, decoded)
-                looked_at += len(asked)
-                done += len(group)
-                progress("outlining villages (crops)", done, len(crops))
+    looked_at = 0
+    with Instances(out_path.with_name(f"{out_path.stem}_masks.bin"), grid.cell_xy) as instances:
+        for number, crop in enumerate(crops):
+            answers = np.frombuffer(log.read(number) if number in log else b"", ANSWER)
+            looked_at += len(answers) > 0
+            for answer in answers:
+                place = Instance(int(answer["region"]), crop.window, Window(*answer["ground"].tolist()))
+                instances.add(place, answer["mask"].astype(np.float32))
+            quality.add(answers)
         pixels = fuse_scores(
             scores_path, labels_path, instances, scene.geobox, fuse, outline, out_path, owner_path, progress=progress
         )
-        return Refined(
-            regions=len(regions),
-            refined=quality.refined,
-            crops=looked_at,
-            prompts=len(instances),
-            pixels=pixels,
-            model_pixels=looked_at * generalist.input_px**2,
-            support=Support(owner_path, quality.means()),
-        )
-
-
-def _scratch(out_path: Path) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix=f".{out_path.stem}.", dir=out_path.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OutputError(f"cannot write beside {out_path}: {error.strerror}") from error
+    refined = Refined(
+        regions=len(regions),
+        refined=quality.refined,
+        crops=looked_at,
+        prompts=len(instances),
+        pixels=pixels,
+        model_pixels=looked_at * asked.generalist.input_px**2,
+        support=Support(owner_path, quality.means()),
+    )
+    return refined, [(grid.on_scene(crops[number].window), str(error)) for number, error in sorted(failed.items())]
 
 
 def _embeddings(generalist: Generalist, items: list[_ReadCrop]) -> Tensor:
@@ -288,10 +351,11 @@ class _Quality:
         self._weight = np.zeros(regions + 1)
         self._sums = {name: np.zeros(regions + 1) for name in ("sam_iou_pred", "stability")}
 
-    def add(self, parts: Parts, decoded: Decoded) -> None:
-        self._weight[parts.region_id] += parts.pixels
-        self._sums["sam_iou_pred"][parts.region_id] += parts.pixels * decoded.iou_pred.clip(0, 1)  # its head is linear
-        self._sums["stability"][parts.region_id] += parts.pixels * decoded.stability
+    def add(self, answers: NDArray[np.void]) -> None:
+        region, pixels = answers["region"], answers["pixels"]
+        np.add.at(self._weight, region, pixels)
+        np.add.at(self._sums["sam_iou_pred"], region, pixels * answers["iou_pred"].clip(0, 1))  # its head is linear
+        np.add.at(self._sums["stability"], region, pixels * answers["stability"])
 
     @property
     def refined(self) -> int:

@@ -1,12 +1,13 @@
 """Pass A: every tile of a scene through the specialist, its scores on the scene's own grid, on disk."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import shapely
@@ -15,10 +16,14 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
+from torch import Tensor
 
-from uvsam.models.specialist import Specialist
+from uvsam.engine.journal import Log
+from uvsam.engine.pipeline import Done, pipeline
+from uvsam.engine.work import ALONE, Share, complete
 from uvsam.mosaic.scores import quantise
 from uvsam.progress import Progress, silent
+from uvsam.raster.access import gdal_environment
 from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import upsample_scores
@@ -26,7 +31,14 @@ from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
 from uvsam.raster.writer import RasterWriter
 from uvsam.tiles import Tile, TilePlan
-from uvsam.workflows.ahead import read_ahead
+
+_RECORD = struct.Struct("<QI")
+
+
+class Scorer(Protocol):
+    """What pass A needs of a specialist; see :meth:`uvsam.models.specialist.Specialist.scores`."""
+
+    def scores(self, pixels: Tensor, valid: Tensor, *, views: int = 1) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -54,65 +66,111 @@ class ReadTile(NamedTuple):
     valid: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How tiles are scored; small and picklable.
+
+    Attributes:
+        area_px: only pixels whose centre lies inside are looked at; in pixel coordinates (x = column, y = row).
+        exact: also keep the scores in half precision.
+    """
+
+    scene: Scene
+    stretch: Stretch
+    plan: TilePlan
+    area_px: BaseGeometry | None = None
+    views: int = 1
+    exact: bool = False
+
+    def records(self, model: Scorer, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+        """The scores of tiles; see :class:`uvsam.engine.work.Work`. Each thread computes on one core."""
+
+        def compute(items: Sequence[ReadTile]) -> list[bytes]:
+            return [self._record(item, scores) for item, scores in zip(items, self._scores(model, items), strict=True)]
+
+        with gdal_environment(self.scene.uri), SceneReader(self.scene, self.stretch) as reader:
+            yield from pipeline(
+                keys, lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
+                threads=threads, batch=batch, initializer=one_core,
+            )  # fmt: skip
+
+    def _scores(self, scorer: Scorer, items: Sequence[ReadTile]) -> list[NDArray[np.float32] | None]:
+        chips = [item.chip for item in items if item.chip is not None]
+        if not chips:
+            return [None] * len(items)
+        pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips]))
+        valid = torch.from_numpy(np.stack([chip.valid for chip in chips]))
+        scores = iter(scorer.scores(pixels, valid, views=self.views).numpy())
+        return [None if item.chip is None else next(scores) for item in items]
+
+    def _record(self, item: ReadTile, scores: NDArray[np.float32] | None) -> bytes:
+        if scores is None:
+            return b""
+        plan, tile = self.plan, item.tile
+        full = upsample_scores(scores, tile.chip, tile.core, plan.scale_xy, model_shape=plan.model_shape)
+        levels = zlib.compress(quantise(full, item.valid).tobytes(), 1)
+        exact = b""
+        if self.exact:
+            exact = zlib.compress(np.where(item.valid, full, np.float32(math.nan)).astype(np.float16).tobytes(), 1)
+        return _RECORD.pack(int(item.valid.sum()), len(levels)) + levels + exact
+
+
 def score_scene(
-    scene: Scene,
-    stretch: Stretch,
-    specialist: Specialist,
-    plan: TilePlan,
-    path: Path,
-    *,
-    area_px: BaseGeometry | None = None,
-    batch: int = 2,
-    views: int = 1,
-    float16_path: Path | None = None,
+    scoring: Scoring, scorer: Scorer, path: Path, log: Log, share: Share = ALONE, *, float16_path: Path | None = None,
     progress: Progress = silent,
-) -> Scored:
+) -> tuple[Scored, dict[int, Exception]]:  # fmt: skip
     """Write the score raster of a scene: uint8, 0 where nothing was looked at (see ``mosaic.scores``).
 
-    Memory depends on the chip size and the batch only. Reading runs one step ahead of computing, in a thread.
+    Memory depends on the chip size, the batch and the threads only. Law: neither these, nor the order of tiles, nor
+    where they are computed changes a byte, on one kind of processor.
 
     Args:
-        area_px: only pixels whose centre lies inside are looked at; in pixel coordinates (x = column, y = row).
+        log: tiles that are in it are not computed again.
         float16_path: also write the scores in half precision, NaN where nothing was looked at.
+
+    Returns:
+        What was done, and tiles that could not be read or computed, twice, with the error.
+
+    Raises:
+        OutputError: the disk is full.
     """
-    tiles = computed = pixels = 0
-    with (
-        SceneReader(scene, stretch) as reader,
-        ThreadPoolExecutor(1, "read") as thread,
-        RasterWriter(path, scene.geobox, nodata=0, block_px=plan.core_px, zlevel=1) as writer,
-        closing(read_ahead(thread, lambda tile: read_tile(reader, plan, tile, area_px), plan, 2 * batch)) as ahead,
-        ExitStack() as stack,
-    ):
+    plan = scoring.plan
+    failed: dict[int, Exception] = {}
+    progress("looking for villages", len(log), len(plan))
+    for done in complete(scoring, scorer, range(len(plan)), log, share):
+        if done.error is not None:
+            failed[done.item] = done.error
+        progress("looking for villages", len(log) + len(failed), len(plan))
+    return _assemble(scoring, log, path, float16_path), failed
+
+
+def _assemble(scoring: Scoring, log: Log, path: Path, float16_path: Path | None) -> Scored:
+    plan, geobox = scoring.plan, scoring.scene.geobox
+    computed = pixels = 0
+    with ExitStack() as stack:
+        writer = stack.enter_context(RasterWriter(path, geobox, nodata=0, block_px=plan.core_px, zlevel=1))
         exact = None
         if float16_path is not None:  # GDAL's way to store half precision: float32 with 16 bits
-            exact = stack.enter_context(
-                RasterWriter(
-                    float16_path, scene.geobox, dtype="float32", nodata=math.nan, block_px=plan.core_px, NBITS=16
-                )
-            )
-        while group := list(islice(ahead, batch)):
-            to_score = [item for item in group if item.chip is not None]
-            for item, scores in zip(to_score, _scores(specialist, to_score, views), strict=True):
-                core = item.tile.core
-                full = upsample_scores(scores, item.tile.chip, core, plan.scale_xy, model_shape=plan.model_shape)
-                writer.write(quantise(full, item.valid), core.row, core.col)
-                if exact is not None:
-                    exact.write(np.where(item.valid, full, np.float32(math.nan)), core.row, core.col)
-                pixels += int(item.valid.sum())
-            computed += len(to_score)
-            tiles += len(group)
-            progress("looking for villages", tiles, len(plan))
-    return Scored(tiles, computed, pixels, computed * plan.chip_px[0] * plan.chip_px[1])
+            options = {"dtype": "float32", "nodata": math.nan, "block_px": plan.core_px, "NBITS": 16}
+            exact = stack.enter_context(RasterWriter(float16_path, geobox, **options))  # type: ignore[arg-type]
+        for tile in plan:
+            record = log.read(tile.index) if tile.index in log else b""
+            if not record:
+                continue
+            inside, length = _RECORD.unpack_from(record)
+            computed, pixels = computed + 1, pixels + inside
+            levels = zlib.decompress(record[_RECORD.size : _RECORD.size + length])
+            core = tile.core
+            writer.write(np.frombuffer(levels, np.uint8).reshape(core.shape), core.row, core.col)
+            if exact is not None:
+                half = np.frombuffer(zlib.decompress(record[_RECORD.size + length :]), np.float16)
+                exact.write(half.reshape(core.shape).astype(np.float32), core.row, core.col)
+    return Scored(len(plan), computed, pixels, computed * plan.chip_px[0] * plan.chip_px[1])
 
 
-def _scores(specialist: Specialist, items: list[ReadTile], views: int) -> NDArray[np.float32]:
-    chips = [item.chip for item in items if item.chip is not None]
-    if not chips:
-        return np.empty((0, 0, 0), np.float32)
-    pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips]))
-    valid = torch.from_numpy(np.stack([chip.valid for chip in chips]))
-    scores: NDArray[np.float32] = specialist.scores(pixels, valid, views=views).numpy()
-    return scores
+def one_core() -> None:
+    """Cores are shared out over tiles: a sum over several would be rounded differently with their number."""
+    torch.set_num_threads(1)
 
 
 def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeometry | None) -> ReadTile:

@@ -1,0 +1,195 @@
+"""Runs that are stopped, and go on; parts that cannot be read; and where a run computes: the result is the same."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import rasterio
+
+from uvsam.cli.main import run
+from uvsam.engine.journal import Journal, Log
+from uvsam.tiles import Tile
+from uvsam.vectors.geopackage import read_run
+from uvsam.workflows.scoring import ReadTile, read_tile
+
+QUICK = ["--model", "uvsam-specialist"]
+
+
+def content(path: Path) -> list[pd.DataFrame]:
+    """All that a result says, but for the time it was computed at and how it was shared out."""
+    table = pd.Series(read_run(path)).drop(["computed_at", "settings"])
+    layers = [gpd.read_file(path, layer=layer).to_wkb() for layer in ("villages", "coverage")]
+    return [*layers, table.to_frame()]
+
+
+def same(one: Path, other: Path) -> bool:
+    return all(a.equals(b) for a, b in zip(content(one), content(other), strict=True))
+
+
+@pytest.fixture(scope="module")
+def image(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A city in blocks of 256 pixels without compression, so that single blocks can be spoilt."""
+    path = tmp_path_factory.mktemp("image") / "city.tif"
+    with rasterio.open(city / "city_2020.tif") as source:
+        profile = source.profile | {"blockxsize": 256, "blockysize": 256, "compress": "deflate", "tiled": True}
+        with rasterio.open(path, "w", **profile) as out:
+            out.write(source.read())
+            out.update_tags(**source.tags())
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of a run that nothing disturbs."""
+    out = tmp_path_factory.mktemp("whole") / "out.gpkg"
+    assert run(["predict", str(image), "--out", str(out), *QUICK]) == 0
+    return out
+
+
+def begin(image: Path, out: Path) -> subprocess.Popen[str]:
+    """A run of which a first tile is done."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvsam", "predict", str(image), "--out", str(out), *QUICK], stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("looking for villages")
+    return process
+
+
+@pytest.mark.parametrize("shared", [["--batch", "3"], ["--workers", "2"]])
+def test_where_and_how_many_at_once_changes_nothing(
+    image: Path, whole: Path, tmp_path: Path, shared: list[str]
+) -> None:
+    out = tmp_path / "out.gpkg"
+    assert run(["predict", str(image), "--out", str(out), *QUICK, *shared]) == 0
+    assert same(out, whole)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"), [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, "Terminated.")]
+)
+def test_what_was_stopped_goes_on(image: Path, whole: Path, tmp_path: Path, sent: int, status: int, said: str) -> None:
+    out = tmp_path / "out.gpkg"
+    process = begin(image, out)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert errors.splitlines()[-2] == said
+    assert errors.splitlines()[-1] == (f"What was done is kept in {out}.uvsam; the same command goes on from there.")
+    assert "Traceback" not in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg.uvsam"]
+    assert run(["predict", str(image), "--out", str(out), *QUICK]) == 0
+    assert same(out, whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
+
+
+def test_what_was_killed_goes_on(image: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.gpkg"
+    process = begin(image, out)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    known = set(Log(tmp_path / "out.gpkg.uvsam", "tiles").places)
+    assert known
+    read: list[int] = []
+
+    def counted(reader: Any, plan: Any, tile: Tile, area_px: Any) -> ReadTile:
+        read.append(tile.index)
+        return read_tile(reader, plan, tile, area_px)
+
+    monkeypatch.setattr("uvsam.workflows.scoring.read_tile", counted)
+    assert run(["predict", str(image), "--out", str(out), *QUICK]) == 0
+    assert sorted({*read, *known}) == list(range(len(read) + len(known)))
+    assert same(out, whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
+
+
+@pytest.mark.parametrize("shared", [["--batch", "3"], ["--workers", "2"]])
+def test_a_generalist_says_the_same_anywhere(city: Path, image: Path, tmp_path: Path, shared: list[str]) -> None:
+    one, other = tmp_path / "one.gpkg", tmp_path / "other.gpkg"
+    assert run(["predict", str(image), "--out", str(one)]) == 0
+    assert run(["predict", str(image), "--out", str(other), *shared]) == 0
+    assert same(one, other)
+
+
+def test_other_settings_start_over(image: Path, whole: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out.gpkg", tmp_path / "other.gpkg"
+    process = begin(image, out)
+    process.kill()
+    process.wait()
+    for path in (out, other):
+        assert run(["predict", str(image), "--out", str(path), *QUICK, "--min-area", "9000"]) == 0
+    assert same(out, other)
+    assert not same(out, whole)
+
+
+def test_a_second_run_on_one_result_refuses(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.gpkg"
+    with Journal(out, {"of": "another process"}):
+        assert run(["predict", str(image), "--out", str(out)]) == 1
+    assert "another run is at work on" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def spoilt(image: Path, path: Path) -> Path:
+    """The image with a block in a corner that cannot be decoded."""
+    with rasterio.open(image) as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+        size = int(dataset.get_tag_item("BLOCK_SIZE_0_0", "TIFF", bidx=1))
+    data = bytearray(image.read_bytes())
+    data[offset : offset + size] = b"?" * size
+    path.write_bytes(data)
+    return path
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.gpkg"
+    damaged = spoilt(image, tmp_path / "damaged.tif")
+    assert run(["predict", str(damaged), "--out", str(out), *QUICK]) == 1
+    error = capsys.readouterr().err
+    assert "Error: rows" in error
+    assert "--allow-failures" in error
+    assert not out.exists()
+    kept = tmp_path / "out.gpkg.uvsam" / "out.gpkg"
+    assert str(kept) in error
+    assert len(gpd.read_file(kept, layer="coverage")) == 1
+    assert run(["predict", str(damaged), "--out", str(out), *QUICK, "--allow-failures"]) == 0
+    assert "could not be read or computed" in capsys.readouterr().err
+    failed = read_run(out)["failed"]
+    assert "window" in failed
+    seen = gpd.read_file(out, layer="coverage").area.sum()
+    with rasterio.open(image) as dataset:
+        area = dataset.width * dataset.height * abs(dataset.transform.determinant)
+    assert 0.1 * area < seen < 0.95 * area
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged.tif", "out.gpkg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits stand in for a full disk")
+@pytest.mark.parametrize("kilobytes", [20, 90])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
+    image: Path, whole: Path, tmp_path: Path, kilobytes: int
+) -> None:
+    def limit() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
+
+    command = [sys.executable, "-m", "uvsam", "predict", str(image), "--out", "out.gpkg", "-q", *QUICK]
+    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, preexec_fn=limit, **options)
+    assert done.returncode == 1
+    assert "Error: cannot write" in done.stderr
+    assert "report it" not in done.stderr
+    assert not (tmp_path / "out.gpkg").exists()
+    assert subprocess.run(command, **options).returncode == 0
+    assert same(tmp_path / "out.gpkg", whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
