@@ -47,6 +47,7 @@ status = 0
 """
 PEAK = """
 print("peak_kb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print("child_kb", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)
 """
 
@@ -68,12 +69,13 @@ def write_period(path: Path, count: int, period: int) -> None:
     gpd.GeoDataFrame(geometry=shapely.polygons(xy[there]), crs=CRS).to_file(path)
 
 
-def measured(code: str, arguments: list[str]) -> dict[str, float]:
-    """Seconds by the clock and peak memory of a process."""
+def measured(code: str, arguments: list[str], workers: int = 0) -> dict[str, float]:
+    """Seconds by the clock, and peak memory of a process and its workers, as if all had theirs at once."""
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code + PEAK, *arguments], check=True, capture_output=True, text=True)
     seconds = time.monotonic() - started
-    found = {"seconds": round(seconds, 1), "peak_mb": round(int(re.findall(r"peak_kb (\d+)", done.stdout)[-1]) / 1024)}
+    own_kb, child_kb = (int(re.findall(rf"{name}_kb (\d+)", done.stdout)[-1]) for name in ("peak", "child"))
+    found = {"seconds": round(seconds, 1), "peak_mb": round((own_kb + workers * child_kb) / 1024)}
     if writing := re.findall(r"writing_s (\S+)", done.stdout):
         found["seconds_without_writing"] = round(seconds - float(writing[-1]), 1)
     return found
@@ -98,7 +100,11 @@ def main() -> None:
                 write_period(path, count, period)
         layers = [str(path) for path in paths]
         out = ["--out", str(folder / "trends.gpkg"), "--overwrite", "--quiet", "--workers", str(options.workers)]
-        found = {"villages": count, "periods": options.periods, "ours": measured(OURS, ["trends", *layers, *out])}
+        found = {
+            "villages": count,
+            "periods": options.periods,
+            "ours": measured(OURS, ["trends", *layers, *out], options.workers),
+        }
         print(found, flush=True)
         if count <= options.plain_up_to:
             plain_out = folder / "plain.gpkg"
