@@ -41,6 +41,9 @@ class Stretch:
         return result
 
 
+BLOCKWISE = "GTiff"
+"""Damage is of single blocks, and the rest is still worth a look. A stream of rows, as PNG, is lost from there on."""
+
 IDENTITY = Stretch((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 
 
@@ -104,8 +107,9 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
         factor = max(1.0, math.sqrt(height * width / SAMPLE_PX))
         try:
             decimated = read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
-        except SceneError:  # a damaged block; the rest of the image is still worth a look
-            pass
+        except SceneError:
+            if dataset.driver != BLOCKWISE:
+                raise
         else:
             yield decimated
             return
@@ -114,6 +118,8 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
             try:
                 part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
             except SceneError:
+                if dataset.driver != BLOCKWISE:
+                    raise
                 continue
             yield part
 
