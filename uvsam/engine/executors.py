@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 AHEAD = 2
 """Tasks under way per thread of a worker."""
 CONNECT_S = 20
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**33, "MALLOC_MMAP_MAX_": 0}
+"""Workers keep memory that is free. With distributed's own settings they give back, and ask for again, what every tile
+needs, and that takes as long as computing."""
 
 
 class Run(Protocol):
@@ -51,6 +54,7 @@ def open_run(
     if dask is None and workers == 1 and not even_one:
         yield here
         return
+    from dask.config import set as set_dask
     from distributed import Client, LocalCluster
 
     if dask is not None:
@@ -63,6 +67,7 @@ def open_run(
         else {"n_workers": 1, "threads_per_worker": workers}
     )
     with (
+        set_dask({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}),
         LocalCluster(**shape, processes=processes, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
