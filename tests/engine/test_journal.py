@@ -1,5 +1,6 @@
 """Whole records survive whatever happens to the end of a file; a journal belongs to one run and one process."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_a_changed_byte_is_no_record(tmp_path: Path) -> None:
     data[place.offset + 1] ^= 1
     path.write_bytes(data)
     assert 1 not in Log(tmp_path, "tiles")
+
+
+def test_threads_of_a_worker_share_a_log(tmp_path: Path) -> None:
+    log = Log(tmp_path, "tiles", scan=False)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda key: log.append(key, str(key).encode() * 50), range(400)))
+    again = Log(tmp_path, "tiles")
+    assert {key: again.read(key) for key in again.places} == {key: str(key).encode() * 50 for key in range(400)}
 
 
 def test_logs_of_other_names_and_processes_are_kept_apart(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -40,13 +41,15 @@ class Log:
 
     Args:
         folder: where the files are; one that all workers share.
+        scan: look for records that are there already; who only appends needs none of them.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, scan: bool = True) -> None:
         self.folder, self.name = folder, name
         self.places: dict[int, Place] = {}
         self._out: Any = None
-        for path in sorted(folder.glob(f"{name}.*.log")):
+        self._one_at_a_time = threading.Lock()
+        for path in sorted(folder.glob(f"{name}.*.log")) if scan else ():
             self.places.update(_records(path))
 
     def __len__(self) -> int:
@@ -56,19 +59,20 @@ class Log:
         return key in self.places
 
     def append(self, key: int, payload: bytes) -> Place:
-        """Keep a record; it is there even if the process is killed at once.
+        """Keep a record; it is there even if the process is killed at once. Threads may call it at the same time.
 
         Raises:
             OutputError: the disk is full.
         """
+        record = _HEADER.pack(_MARK, key, len(payload), zlib.crc32(payload)) + payload
         try:
-            if self._out is None:
-                name = f"{self.name}.{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.log"
-                self._out = (self.folder / name).open("xb", buffering=0)
-            record = _HEADER.pack(_MARK, key, len(payload), zlib.crc32(payload)) + payload
-            offset = self._out.tell() + _HEADER.size
-            if self._out.write(record) != len(record):
-                raise OSError("the disk is full")
+            with self._one_at_a_time:
+                if self._out is None:
+                    name = f"{self.name}.{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.log"
+                    self._out = (self.folder / name).open("xb", buffering=0)
+                offset = self._out.tell() + _HEADER.size
+                if self._out.write(record) != len(record):
+                    raise OSError("the disk is full")
         except OSError as error:
             raise OutputError(f"cannot write into {self.folder}: {error.strerror or error}") from error
         self.places[key] = Place(Path(self._out.name).name, offset, len(payload))
@@ -144,7 +148,6 @@ class Journal:
         self._run = json.dumps(run, sort_keys=True, ensure_ascii=False, default=str)
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._logs: list[Log] = []
-        self._keep = False
 
     def __enter__(self) -> Self:
         try:
@@ -169,17 +172,13 @@ class Journal:
         self._logs.append(log)
         return log
 
-    def keep(self) -> None:
-        """The run is not complete, though it ends without an error."""
-        self._keep = True
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for log in self._logs:
             log.close()
         records = sum(map(len, self._logs))
-        if (kind is None and not self._keep) or not records:
+        if error is None or not records:
             shutil.rmtree(self.folder, ignore_errors=True)
         elif error is not None:
             error.add_note(f"What was done is kept in {self.folder}; the same command goes on from there.")

@@ -14,8 +14,6 @@ Result = TypeVar("Result")
 
 OF_AN_ITEM = (SceneError, RuntimeError)
 """Errors that may be about one item and not about all."""
-HOPELESS = 8
-"""Failures in a row, without one item that went well, after which a run ends."""
 
 
 class Done(NamedTuple):
@@ -40,7 +38,7 @@ def pipeline(
         initializer: called in each of these threads first.
 
     Raises:
-        Exception: an error that is not of an item: the disk, the memory, a mistake; or the first items all failed.
+        Exception: an error that is not of an item: the disk, the memory, a mistake.
     """
     with ExitStack() as stack:
         reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
@@ -56,18 +54,12 @@ def pipeline(
         try:
             for _ in range(threads + 1):
                 start()
-            went_well, failures = False, 0
             while under_way:
                 finished = wait(under_way, return_when=FIRST_COMPLETED).done
                 for future in finished:
                     under_way.discard(future)
                     start()
-                    for done in future.result():
-                        went_well |= done.error is None
-                        failures += done.error is not None
-                        if done.error is not None and failures >= HOPELESS and not went_well:
-                            raise done.error
-                        yield done
+                    yield from future.result()
         finally:
             for future in under_way:
                 future.cancel()

@@ -1,7 +1,9 @@
 """Numbered pieces of a run, each done once: here or elsewhere, now or before the run was interrupted."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +16,8 @@ from uvsam.errors import OutputError
 
 SPAN = 4
 """Pieces that travel to a worker elsewhere as one task."""
+HOPELESS = 8
+"""Pieces that fail, without one that is done, after which a run ends."""
 
 
 class Work(Protocol):
@@ -53,41 +57,68 @@ class Share(NamedTuple):
 ALONE = Share()
 
 
-def complete(work: Work, model: Any, keys: Iterable[int], log: Log, share: Share = ALONE) -> Iterator[Done]:
-    """Do what is not in the log yet, and keep it there; yields each piece when it is kept.
+def complete(
+    work: Work, model: Any, count: int, log: Log, share: Share = ALONE, told: Callable[[int], None] = lambda done: None
+) -> dict[int, Exception]:
+    """Do what is not in the log yet, and keep it there.
+
+    Args:
+        count: of pieces, which are numbered from 0.
+        told: is called with how many are done or given up, again and again.
+
+    Returns:
+        Pieces that could not be done, with the error.
 
     Raises:
         OutputError: the disk is full.
+        Exception: an error that is not of a piece; or that of a piece, where nothing works.
     """
-    missing = [key for key in keys if key not in log]
-    if share.elsewhere is not None:
-        for done in _elsewhere(work, missing, log, share.elsewhere, share.batch):
-            if done.error is None:
-                log.places[done.item] = done.result
-            yield done
-        return
-    for done in work.records(model, missing, threads=share.threads, batch=share.batch):
+    missing = [key for key in range(count) if key not in log]
+    failed: dict[int, Exception] = {}
+    told(len(log))
+    with closing(
+        _elsewhere(work, missing, log, share) if share.elsewhere else _here(work, model, missing, log, share)
+    ) as pieces:
+        for done in pieces:
+            if done.error is not None:
+                failed[done.item] = done.error
+                if not len(log) and len(failed) >= min(HOPELESS, count):
+                    raise done.error
+            told(len(log) + len(failed))
+    return failed
+
+
+def _here(work: Work, model: Any, keys: Sequence[int], log: Log, share: Share) -> Generator[Done]:
+    for done in work.records(model, keys, threads=share.threads, batch=share.batch):
         if done.error is None:
             log.append(done.item, done.result)
         yield done
 
 
-def _elsewhere(work: Work, keys: Sequence[int], log: Log, there: Elsewhere, batch: int) -> Iterator[Done]:
-    """What is computed stays in the log's folder, and its place is told."""
-    packed = pickle.dumps((work, there.build, log.folder, log.name))
-    spans = (_Span(packed, tuple(keys[start : start + SPAN]), batch) for start in range(0, len(keys), SPAN))
-    for done in there.run(_do_span, spans):
-        yield from done
+def _elsewhere(work: Work, keys: Sequence[int], log: Log, share: Share) -> Generator[Done]:
+    """What is computed stays in the log's folder, and its place is told. So does the work: tasks only name it."""
+    assert share.elsewhere is not None
+    described = log.folder / f"{log.name}.{time.time_ns()}.work"
+    try:
+        described.write_bytes(pickle.dumps((work, share.elsewhere.build, log.name)))
+    except OSError as error:
+        raise OutputError(f"cannot write into {log.folder}: {error.strerror}") from error
+    spans = (_Span(described, tuple(keys[start : start + SPAN]), share.batch) for start in range(0, len(keys), SPAN))
+    for span in share.elsewhere.run(_do_span, spans):
+        for done in span:
+            if done.error is None:
+                log.places[done.item] = done.result
+            yield done
 
 
 class _Span(NamedTuple):
-    packed: bytes
+    described: Path
     keys: tuple[int, ...]
     batch: int
 
 
 def _do_span(span: _Span) -> list[Done]:
-    work, model, log = _unpacked(span.packed)
+    work, model, log = _read(span.described)
     return [
         done if done.error is not None else done._replace(result=log.append(done.item, done.result))
         for done in work.records(model, span.keys, batch=span.batch)
@@ -95,9 +126,10 @@ def _do_span(span: _Span) -> list[Done]:
 
 
 @lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> tuple[Work, Any, Log]:
+def _read(described: Path) -> tuple[Work, Any, Log]:
     """What a worker needs, made once in its process."""
-    work, build, folder, name = pickle.loads(packed)  # from the process that gives the command
-    if not folder.is_dir():
-        raise OutputError(f"a worker does not see {folder}; put --out on a disk that all of them share")
-    return work, build(), Log(Path(folder), name)
+    try:
+        work, build, name = pickle.loads(described.read_bytes())  # of the process that gives the command
+    except OSError as error:
+        raise OutputError(f"a worker cannot read {described}; put --out on a disk that all of them share") from error
+    return work, build(), Log(described.parent, name, scan=False)

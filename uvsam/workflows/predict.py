@@ -159,7 +159,6 @@ def predict(
         if failures:
             metadata["failed"] = [{"window": window._asdict(), "error": error} for window, error in failures]
         if failures and not allow_failures:
-            journal.keep()
             write_villages(folder / out.name, villages, coverage, metadata, overwrite=True)
             raise IncompleteError(_told(failures, folder / out.name))
         if save_scores:

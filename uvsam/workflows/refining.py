@@ -306,13 +306,9 @@ def refine_scene(
     write_regions(regions, scene.geobox, labels_path)
     refining = Refining(scene, stretch, grid, tuple(crops), scores_path, labels_path, prompt_rules, outline)
     log = open_log(f"crops-{zlib.crc32(repr(crops).encode()):08x}")  # of other scores the crops are others
-    failed: dict[int, Exception] = {}
-    progress("outlining villages (crops)", len(log), len(crops))
-    for done in complete(refining, asked, range(len(crops)), log, share):
-        if done.error is not None:
-            failed[done.item] = done.error
-        progress("outlining villages (crops)", len(log) + len(failed), len(crops))
-
+    failed = complete(
+        refining, asked, len(crops), log, share, lambda done: progress("outlining villages (crops)", done, len(crops))
+    )
     looked_at = 0
     with Instances(out_path.with_name(f"{out_path.stem}_masks.bin"), grid.cell_xy) as instances:
         for number, crop in enumerate(crops):

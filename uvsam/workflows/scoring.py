@@ -135,12 +135,9 @@ def score_scene(
         OutputError: the disk is full.
     """
     plan = scoring.plan
-    failed: dict[int, Exception] = {}
-    progress("looking for villages", len(log), len(plan))
-    for done in complete(scoring, scorer, range(len(plan)), log, share):
-        if done.error is not None:
-            failed[done.item] = done.error
-        progress("looking for villages", len(log) + len(failed), len(plan))
+    failed = complete(
+        scoring, scorer, len(plan), log, share, lambda done: progress("looking for villages", done, len(plan))
+    )
     return _assemble(scoring, log, path, float16_path), failed
 
 
