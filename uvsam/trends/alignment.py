@@ -1,5 +1,6 @@
 """How far the image of one period lies beside that of another."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ LARGEST_CHANGE = 0.1
 MAD_TO_SIGMA = 1.4826
 MEDIAN_TO_MEAN = 1.2533
 """A median of normal values scatters so much more than their mean."""
+CERTAIN = 2.45
+"""Standard errors within which 95 % of all shifts lie where there is none: a Rayleigh distribution's quantile."""
+NEGLIGIBLE_M = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Shift:
     @property
     def is_known(self) -> bool:
         return self.count >= LEAST_PAIRS
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it cannot be told from no shift, or is too small to matter in any image."""
+        return math.hypot(self.east_m, self.north_m) <= max(CERTAIN * self.error_m, NEGLIGIBLE_M)
 
     def take_off(self, polygons: Polygons) -> Polygons:
         """Polygons of the later layer where they lie on the earlier one."""
@@ -65,6 +74,9 @@ def estimate_shift(before: Polygons, after: Polygons) -> Shift:
     """
     if len(before) > ENOUGH:
         before = before[np.random.default_rng(0).choice(len(before), ENOUGH, replace=False)]
+    if len(before):  # a village further away than another is large cannot be the same
+        reach_m = float(np.sqrt(shapely.area(before)).max())
+        after = after[np.unique(shapely.STRtree(after).query(before, predicate="dwithin", distance=reach_m)[1])]
     shift = Shift()
     for _ in range(ROUNDS):
         ways = _ways(before, shift.take_off(after))
@@ -84,7 +96,10 @@ def _ways(before: Polygons, after: Polygons) -> NDArray[np.float64]:
     same = np.flatnonzero(continues != NONE)
     own, other = before[continues[same]], after[same]
     areas = shapely.area(own), shapely.area(other)
-    shared = shapely.area(shapely.intersection(own, other))
+    pair = np.full(len(after), -1, np.intp)
+    number = np.flatnonzero(continues[links.after] == links.before)
+    pair[links.after[number]] = number
+    shared = links.area_m2[pair[same]]
     alike = (shared >= LEAST_IOU * (areas[0] + areas[1] - shared)) & (
         np.abs(areas[1] - areas[0]) <= LARGEST_CHANGE * areas[0]
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from uvsam.trends.overlay import Links, Polygons, shared_ground
 
 Floats = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 ROUND = 64
 """Segments of a quarter of a ring: its area is right to 0.01 %."""
@@ -120,16 +121,30 @@ class Grid:
         one = (low == high).all(axis=1) & ~outside  # most lie in one cell
         np.add.at(area, (low[one, 1], low[one, 0]), shapely.area(villages[one]))
 
-        several = np.flatnonzero(~one & ~outside)
-        low, high = np.clip(low[several], 0, ends), np.clip(high[several], 0, ends)
-        size = high - low + 1
-        count = size.prod(axis=1)
-        pair = np.repeat(np.arange(len(several)), count)
-        number = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
-        column, row = low[pair, 0] + number % size[pair, 0], low[pair, 1] + number // size[pair, 0]
-        inside = shapely.intersection(villages[several[pair]], self.squares(row, column))
-        np.add.at(area, (row, column), shapely.area(inside))
+        pieces, column, _ = _in_strips(villages[~one & ~outside], 0, self.left, self.cell_m)
+        pieces, row, of_piece = _in_strips(pieces, 1, self.bottom, self.cell_m)
+        column = column[of_piece]
+        inside = (column >= 0) & (column <= ends[0]) & (row >= 0) & (row <= ends[1])
+        np.add.at(area, (row[inside], column[inside]), shapely.area(pieces[inside]))
         return area
+
+
+def _in_strips(polygons: Polygons, axis: int, start: float, width: float) -> tuple[Polygons, Index, Index]:
+    """Polygons cut at multiples of ``width`` along an axis: pieces, the number of their strip, and whose they are."""
+    bounds = shapely.bounds(polygons).reshape(-1, 4)
+    low, high = (np.floor((bounds[:, [axis, axis + 2]] - start) / width).astype(np.intp)).T
+    count = high - low + 1
+    owner = np.repeat(np.arange(len(polygons)), count)
+    strip = low[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    pieces = polygons[owner]
+    crossing = np.flatnonzero(count[owner] > 1)
+    crossing = crossing[np.argsort(strip[crossing], kind="stable")]
+    numbers, first = np.unique(strip[crossing], return_index=True)
+    for number, here in zip(numbers.tolist(), np.split(crossing, first)[1:], strict=True):
+        box = np.concatenate([bounds[owner[here], :2].min(axis=0), bounds[owner[here], 2:].max(axis=0)])
+        box[[axis, axis + 2]] = start + width * number, start + width * (number + 1)
+        pieces[here] = shapely.clip_by_rect(pieces[here], *box.tolist())
+    return pieces, strip, owner
 
 
 def hot_spots(grid: Grid, land_m2: Floats, observed: shapely.Geometry, *, level: float = 0.05) -> HotSpots:
@@ -143,7 +158,10 @@ def hot_spots(grid: Grid, land_m2: Floats, observed: shapely.Geometry, *, level:
         observed: ground that was looked at.
     """
     squares = grid.squares(*np.indices(grid.shape))
-    seen = shapely.area(shapely.intersection(squares, observed)) / grid.cell_m**2
+    seen = np.ones(squares.shape)
+    shapely.prepare(observed)
+    cut = ~shapely.covers(observed, squares)
+    seen[cut] = shapely.area(shapely.intersection(squares[cut], observed)) / grid.cell_m**2
     looked_at = seen > 0.5
     z = _getis_ord(land_m2[looked_at] / seen[looked_at], looked_at)
     return HotSpots(squares[looked_at], land_m2[looked_at], z, _discoveries(z, level))

@@ -73,7 +73,7 @@ class Store:
     """A period on disk.
 
     Attributes:
-        folder: one GeoParquet file for each leaf.
+        folder: one Parquet file for each leaf, outlines as WKB.
         counts: villages of each leaf (L,); rows number the villages leaf by leaf.
         bounds: (L, 4) left, bottom, right, top of the polygons of each leaf; NaN where there are none.
         shift: is taken off when polygons are read.
@@ -135,9 +135,10 @@ class Store:
         found = np.empty(len(rows), object)
         ends = np.cumsum(self.counts)
         leaf = np.searchsorted(ends, rows, side="right")
-        for number in np.unique(leaf):
-            part, here = self.read(int(number)), leaf == number
-            found[here] = part.polygons[rows[here] - part.rows[0]]
+        for number in np.unique(leaf).tolist():
+            here = leaf == number
+            outlines = pq.read_table(_file(self.folder, number), columns=["geometry"])
+            found[here] = self._polygons(outlines.take(rows[here] - (ends[number] - self.counts[number])))
         return found
 
     def near(self, leaf: int, box: Floats) -> Part:
@@ -170,12 +171,14 @@ def store(villages: Any, leaves: Leaves, folder: Path) -> Store:
         folder: new; where a Dask cluster shall help, one that all workers share.
     """
 
-    def placed(part: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        boxes = shapely.bounds(part.geometry.to_numpy()).reshape(-1, 4)
+    def placed(part: gpd.GeoDataFrame) -> pd.DataFrame:
         polygons = part.geometry.to_numpy()
-        return part.assign(
-            leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"), area_m2=shapely.area(polygons),
-            perimeter_m=shapely.length(polygons), **dict(zip(BOX, boxes.T, strict=True)),
+        boxes = shapely.bounds(polygons).reshape(-1, 4)
+        wkb: Any = pd.array(shapely.to_wkb(polygons), dtype=pd.ArrowDtype(pa.binary()))  # sorted faster than polygons
+        return pd.DataFrame(part.drop(columns="geometry")).assign(
+            geometry=wkb, leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"),
+            area_m2=shapely.area(polygons), perimeter_m=shapely.length(polygons),
+            **dict(zip(BOX, boxes.T, strict=True)),
         )  # fmt: skip
 
     parts = villages.map_partitions(placed, meta=placed(villages._meta))

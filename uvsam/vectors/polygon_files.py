@@ -41,7 +41,12 @@ def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object
     """Polygons of one CRS in another, one for one; see :meth:`PolygonLayer.to_crs`."""
     edge = EDGE_M / (METRES_PER_DEGREE if crs.is_geographic else crs.axis_info[0].unit_conversion_factor)
     transform = Transformer.from_crs(crs, to, always_xy=True).transform
-    found: NDArray[np.object_] = shapely.transform(shapely.segmentize(polygons, edge), transform, interleaved=False)
+    divided = polygons.copy()
+    xy, owner = shapely.get_coordinates(polygons, return_index=True)
+    is_edge = owner[1:] == owner[:-1]  # or the way from one ring to the next, which does no harm
+    long = np.unique(owner[1:][is_edge & (np.hypot(*np.diff(xy, axis=0).T) > edge)])
+    divided[long] = shapely.segmentize(polygons[long], edge)
+    found: NDArray[np.object_] = shapely.transform(divided, transform, interleaved=False)
     return found
 
 

@@ -93,8 +93,16 @@ def follow(
     for number, stored in run(_store, tasks):
         progress("reading layers", len(stores), len(sources))
         stores[number] = stored
+    pairs = [
+        _ShiftTask(number, (before, after), (stores[number - 1], stores[number]), crs)
+        for number, (before, after) in enumerate(pairwise(sources), start=1)
+    ]
+    between = dict(run(_shift_between, pairs)) if align else {}
+    shift = Shift()
     for number, source in enumerate(sources):
-        periods.append(_aligned(source, stores[number], periods, crs, folder / f"{number}.wkb", align))
+        shift = _sum_of(shift, between.get(number, Shift()))
+        seen = _seen(source, crs, shift, folder / f"{number}.wkb")
+        periods.append(Period(source.date, stores[number].moved(shift), seen, shift, source.image))
     progress("reading layers", len(sources), len(sources))
 
     histories = Histories(len(periods[0].store), rules, tolerance_m)
@@ -154,35 +162,40 @@ def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64
     return crs, Leaves.of(largest)
 
 
-def _aligned(
-    source: PeriodSource, raw: Store, before: list[Period], crs: CRS | None, seen_path: Path, align: bool
-) -> Period:
-    """The period with its villages and its ground moved onto the first one."""
-    shift = Shift()
-    if before and align:
-        last = before[-1]
-        found = _told_from_images(source, last, crs)
-        if not found.is_known:
-            found = estimate_shift(*_sample(last.store, raw))
-        if found.is_known:  # it was told from the last layer, which lies on the first one with an error of its own
-            shift = replace(found, error_m=math.hypot(found.error_m, np.nan_to_num(last.shift.error_m)))
-    coverage = read_coverage(source.path)
-    seen = None
-    if coverage is not None and len(coverage.polygons):
-        ground = shapely.union_all(coverage.to_crs(crs))
-        seen = seen_path
-        seen.write_bytes(shapely.to_wkb(shift.take_off(np.array([ground]))[0]))
-    return Period(source.date, raw.moved(shift), seen, shift, source.image)
+class _ShiftTask(NamedTuple):
+    number: int
+    sources: tuple[PeriodSource, PeriodSource]
+    stores: tuple[Store, Store]
+    crs: CRS | None
 
 
-def _told_from_images(source: PeriodSource, last: Period, crs: CRS | None) -> Shift:
-    """The shift from the first period, by way of the last one."""
-    if source.image is None or last.image is None or crs is None:
-        return Shift()
-    found = estimate_image_shift(last.image, source.image, crs)
+def _shift_between(task: _ShiftTask) -> tuple[int, Shift]:
+    """Where a layer lies beside the one before: told from the images, else from the villages."""
+    found, (before, after) = Shift(), (source.image for source in task.sources)
+    if before is not None and after is not None and task.crs is not None:
+        found = estimate_image_shift(before, after, task.crs)
+    return task.number, found if found.is_known else estimate_shift(*_sample(*task.stores))
+
+
+def _sum_of(shift: Shift, found: Shift) -> Shift:
+    """The shift from the first layer, of one that was found beside a layer with a shift and an error of its own."""
     if not found.is_known:
-        return found
-    return replace(found, east_m=found.east_m + last.shift.east_m, north_m=found.north_m + last.shift.north_m)
+        return Shift()
+    whole = replace(
+        found, east_m=found.east_m + shift.east_m, north_m=found.north_m + shift.north_m,
+        error_m=math.hypot(found.error_m, np.nan_to_num(shift.error_m)),
+    )  # fmt: skip
+    return replace(whole, east_m=0.0, north_m=0.0) if whole.is_nothing else whole
+
+
+def _seen(source: PeriodSource, crs: CRS | None, shift: Shift, path: Path) -> Path | None:
+    """File with the ground that a layer's image shows, moved onto the first one; None where the layer does not say."""
+    coverage = read_coverage(source.path)
+    if coverage is None or not len(coverage.polygons):
+        return None
+    ground = shapely.union_all(coverage.to_crs(crs))
+    path.write_bytes(shapely.to_wkb(shift.take_off(np.array([ground]))[0]))
+    return path
 
 
 def _sample(before: Store, after: Store) -> tuple[Polygons, Polygons]:
