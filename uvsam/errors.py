@@ -29,5 +29,9 @@ class IncompleteError(SceneError):
     """Parts of an image could not be read or computed; what was found elsewhere is kept."""
 
 
+class WorkerError(UvsamError, RuntimeError):
+    """Workers of a run died or can no longer be reached."""
+
+
 class OutputError(UvsamError, OSError):
     """A result cannot be written: it exists, the folder is missing, the disk is full."""

@@ -1,8 +1,11 @@
 """Runs that are stopped, and go on; parts that cannot be read; and where a run computes: the result is the same."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +54,11 @@ def whole(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def begin(image: Path, out: Path) -> subprocess.Popen[str]:
-    """A run of which a first tile is done."""
+def begin(image: Path, out: Path, *extra: str) -> subprocess.Popen[str]:
+    """A run that has begun to look at tiles; here it has done a first one."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvsam", "predict", str(image), "--out", str(out), *QUICK], stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "uvsam", "predict", str(image), "--out", str(out), *QUICK, *extra],
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
     assert process.stderr.readline().startswith("looking for villages")
@@ -108,6 +111,58 @@ def test_what_was_killed_goes_on(image: Path, whole: Path, tmp_path: Path, monke
     assert sorted({*read, *known}) == list(range(len(read) + len(known)))
     assert same(out, whole)
     assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
+
+
+def test_a_worker_that_dies_changes_nothing(image: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gpkg"
+    process = begin(image, out, "--workers", "2")
+    worker = wait_for_worker(out)
+    os.kill(worker, signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert same(out, whole)
+
+
+def test_a_cluster_that_is_gone_is_one_line_and_the_run_goes_on_elsewhere(
+    image: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gpkg"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    scheduler = start("distributed.cli.dask_scheduler", "--host", address, "--no-dashboard")
+    helper = start("distributed.cli.dask_worker", address, "--no-dashboard", "--no-nanny")
+    try:
+        process = begin(image, out, "--dask", address)
+        wait_for_worker(out)
+        scheduler.kill()
+        _, errors = process.communicate(timeout=120)
+    finally:
+        for one in (scheduler, helper):
+            one.kill()
+            one.wait()
+    assert process.returncode == 1
+    assert errors.splitlines()[-2:] == [
+        "Error: the connection to the Dask scheduler is lost",
+        f"What was done is kept in {out}.uvsam; the same command goes on from there.",
+    ]
+    assert "Traceback" not in errors
+    assert run(["predict", str(image), "--out", str(out), *QUICK]) == 0
+    assert same(out, whole)
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], stderr=subprocess.DEVNULL)
+
+
+def wait_for_worker(out: Path) -> int:
+    """The process of a worker that has begun: the name of its log says it."""
+    for _ in range(600):
+        if found := list(out.with_name(f"{out.name}.uvsam").glob("tiles.*.log")):
+            return int(found[0].stem.rsplit("-", 1)[1])
+        time.sleep(0.1)
+    raise AssertionError("no worker has begun")
 
 
 def test_a_generalist_says_the_same_anywhere(image: Path, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ A task is a small picklable value and a function of it, never an array of pixels
 itself. At any time a few tasks per worker are under way, so a million of them need no more memory than ten.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from uvsam.errors import SettingsError
+from uvsam.errors import SettingsError, WorkerError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -25,7 +26,9 @@ needs, and that takes as long as computing."""
 class Run(Protocol):
     """Runs a function on every task and yields the results as they come, in any order.
 
-    An error in a task ends the iteration with that error. Leaving the iteration early cancels what has not begun.
+    An error in a task ends the iteration with that error. Leaving the iteration early cancels what has not begun. A
+    task whose worker dies is given to another one; where it has cost several of them, or where nobody is left to ask,
+    the iteration ends with a :class:`~uvsam.errors.WorkerError`.
     """
 
     def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]: ...
@@ -58,7 +61,7 @@ def open_run(
     from distributed import Client, LocalCluster
 
     if dask is not None:
-        with _connected(dask) as client:
+        with _quietly(), _connected(dask) as client:
             yield _on(client)
         return
     shape = (
@@ -67,11 +70,28 @@ def open_run(
         else {"n_workers": 1, "threads_per_worker": workers}
     )
     with (
+        _quietly(),
         set_dask({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}),
         LocalCluster(**shape, processes=processes, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
         yield _on(client)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What distributed tells of dead workers and lost connections is told by our errors, or mended without a word."""
+    import distributed  # noqa: F401  # which sets the levels of its loggers
+
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -89,6 +109,9 @@ def _connected(address: str) -> Iterator[Any]:
 def _on(client: Any) -> Run:
     def run(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         import distributed
+        from distributed.client import FutureCancelledError
+        from distributed.comm.core import CommClosedError
+        from distributed.scheduler import KilledWorker
 
         threads = sum(client.nthreads().values())
         if not threads:
@@ -102,6 +125,10 @@ def _on(client: Any) -> Run:
                 future.release()
                 for task in islice(waiting, 1):
                     finished.add(client.submit(function, task, pure=False))
+        except KilledWorker as error:
+            raise WorkerError("workers died again and again over the same work; do they have enough memory?") from error
+        except (FutureCancelledError, CommClosedError) as error:
+            raise WorkerError("the connection to the Dask scheduler is lost") from error
         finally:
             client.cancel(list(finished.futures))
 

@@ -177,8 +177,8 @@ class Journal:
     ) -> None:
         for log in self._logs:
             log.close()
-        records = sum(map(len, self._logs))
-        if error is None or not records:
+        has_records = any(self.folder.glob("*.log"))  # also those of workers that nobody could ask any more
+        if error is None or not has_records:
             shutil.rmtree(self.folder, ignore_errors=True)
         elif error is not None:
             error.add_note(f"What was done is kept in {self.folder}; the same command goes on from there.")
