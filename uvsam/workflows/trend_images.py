@@ -68,7 +68,7 @@ def _is_of(layer: Path, image: Path, settings: PredictSettings) -> bool:
         return False
     told = read_run(layer)
     return (
-        told.get("input") == str(image)
+        json.loads(told.get("inputs", "null")) == [str(image)]
         and told.get("model_sha256") == load_predict_card(settings.model).sha256
         and json.loads(told.get("settings", "null")) == settings.model_dump(mode="json")
     )
