@@ -160,7 +160,7 @@ def test_images_are_predicted_first_and_once(city: Path, tmp_path: Path, capsys:
     assert run(["trends", *images, "--out", str(out)]) == 0
     kept = tmp_path / "t_villages"
     assert sorted(path.name for path in kept.iterdir()) == [f"city_{year}.gpkg" for year in YEARS]
-    assert read_run(kept / f"city_{YEARS[0]}.gpkg")["input"] == images[0]
+    assert read_run(kept / f"city_{YEARS[0]}.gpkg")["inputs"] == json.dumps([images[0]])
     histories = gpd.read_file(out, layer="histories")
     assert sorted(histories["valid_from"].dt.year.unique()) == list(YEARS)
     told = json.loads(read_run(out)["shifts"])

@@ -4,7 +4,7 @@ import html
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ def gdal_environment(uri: str = "") -> rasterio.Env:
 
 
 @contextmanager
-def open_dataset(uri: str, drivers: Sequence[str] | None = None) -> Iterator[Any]:
+def open_dataset(uri: str, driver: str | None = None) -> Iterator[Any]:
     """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
 
     Args:
-        drivers: the only formats it may have, by their GDAL names.
+        driver: the only format it may have, by its GDAL name.
 
     Raises:
         SceneError: it cannot be opened, or GDAL fails inside the ``with`` block.
@@ -78,7 +78,7 @@ def open_dataset(uri: str, drivers: Sequence[str] | None = None) -> Iterator[Any
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = rasterio.open(uri, driver=drivers)
+                dataset = rasterio.open(uri, driver=driver)
         except (*GDAL_ERRORS, OSError, ValueError) as error:
             raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from uvsam.errors import SceneError, SettingsError
 from uvsam.raster.mosaic import Colours, join
 from uvsam.raster.scene import Scene, open_scene
-from uvsam.raster.stac import FORMATS, Described, is_stac, read_items
+from uvsam.raster.stac import Described, is_stac, read_items
 
 GSD_TOLERANCE = 0.1
 
@@ -75,10 +75,13 @@ def _of_item(image: Described, bands: tuple[int, int, int] | None, acquired: dat
     if bands and len(image.uris) > 1:
         raise SettingsError(f"{image.name} has a file for each colour; leave out --bands, or choose one with --asset")
     if len(image.uris) == 1:
-        scene = open_scene(image.uris[0], bands=bands or image.bands, drivers=FORMATS)
+        scene = open_scene(image.uris[0], bands=bands or image.bands, driver=image.drivers[0])
         red = green = blue = scene
     else:
-        red, green, blue = (open_scene(uri, bands=(1, 1, 1), drivers=FORMATS) for uri in image.uris)
+        red, green, blue = (
+            open_scene(uri, bands=(1, 1, 1), driver=driver)
+            for uri, driver in zip(image.uris, image.drivers, strict=True)
+        )
     if image.gsd_m and abs(max(red.gsd_m) / image.gsd_m - 1) > GSD_TOLERANCE:
         warnings.warn(
             f"{image.name} says {image.gsd_m:g} m, its pixels are {max(red.gsd_m):.3g} m; the pixels are believed",

@@ -3,7 +3,6 @@
 import datetime
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ def open_scene(
     acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
-    drivers: Sequence[str] | None = None,
+    driver: str | None = None,
 ) -> Scene:
     """Read the header of any GDAL raster, local or remote (``https://``, ``s3://``, ``/vsi...``).
 
@@ -72,7 +71,7 @@ def open_scene(
         allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
             QGIS shows it), and its unit is the metre.
         gsd_m: metres per pixel of an image without a position, 1 unless given.
-        drivers: the only formats that are opened, by their GDAL names; for a uri that somebody else wrote.
+        driver: the only format that is opened, by its GDAL name; for a uri that somebody else wrote.
 
     Raises:
         SceneError: not a raster, missing, truncated, or without the bands asked for.
@@ -81,7 +80,7 @@ def open_scene(
     """
     uri = str(uri)
     _check_exists(uri)
-    with open_dataset(uri, drivers) as dataset:
+    with open_dataset(uri, driver) as dataset:
         if dataset.count == 0 and dataset.subdatasets:
             raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
         if dataset.width == 0 or dataset.height == 0:

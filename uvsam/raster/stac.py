@@ -17,8 +17,6 @@ from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, ValidationEr
 
 from uvsam.errors import SceneError, SettingsError
 
-FORMATS = ("GTiff", "JP2OpenJPEG")
-"""What an asset may be, by the names of GDAL: formats that hold pixels and do not name other files to be read."""
 MEDIA_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 SUFFIXES = {".tif", ".tiff", ".jp2"}
 JSON = {".json", ".geojson"}
@@ -37,6 +35,7 @@ class Described(NamedTuple):
     Attributes:
         name: of the item, for messages.
         uris: one raster, or those of red, green and blue.
+        drivers: their formats, by the names of GDAL; none that would name other files to be read.
         bands: 1-based red, green, blue of the one raster; None where the item does not say.
         days: first and last day on which it was taken; None where the item does not say.
         gsd_m: what the item says of it.
@@ -44,6 +43,7 @@ class Described(NamedTuple):
 
     name: str
     uris: tuple[str, ...]
+    drivers: tuple[str, ...]
     bands: tuple[int, int, int] | None
     days: tuple[datetime.date, datetime.date] | None
     gsd_m: float | None
@@ -80,6 +80,11 @@ class Asset(BaseModel):
     @property
     def suffix(self) -> str:
         return PurePosixPath(urlsplit(self.href).path).suffix.lower()
+
+    @property
+    def driver(self) -> str:
+        jpeg = self.type.lower().startswith("image/jp2") if self.type else self.suffix == ".jp2"
+        return "JP2OpenJPEG" if jpeg else "GTiff"
 
     @property
     def is_image(self) -> bool:
@@ -167,7 +172,8 @@ def _described(item: Item, place: str, asset: str | None) -> Described:
     if told.datetime or (first and last and last - first <= ONE_DAY):
         last = first = told.datetime or first
     days = (first.astimezone(datetime.UTC).date(), last.astimezone(datetime.UTC).date()) if first and last else None
-    return Described(name, uris, chosen[0].rgb if len(uris) == 1 else None, days, chosen[0].gsd or told.gsd)
+    bands = chosen[0].rgb if len(uris) == 1 else None
+    return Described(name, uris, tuple(one.driver for one in chosen), bands, days, chosen[0].gsd or told.gsd)
 
 
 def _named(item: Item, asset: str, name: str) -> list[str]:
@@ -193,7 +199,7 @@ def _chosen(item: Item, name: str) -> list[str]:
         [[key] for key in whole],
     ]
     found: list[list[str]] = next(filter(None, ways), [])
-    found = [keys for keys in found if all(images[key].suffix != ".jp2" for key in keys)] or found
+    found = [keys for keys in found if all(images[key].driver == "GTiff" for key in keys)] or found
     if len(found) != 1:
         raise SceneError(f"which asset of {name} is the image is not clear; choose with --asset: {_has(item)}")
     return found[0]
@@ -205,7 +211,7 @@ def _separate(images: Mapping[str, Asset]) -> list[list[str]]:
     for colour in RGB:
         of_colour = [key for key, asset in images.items() if [band.common_name for band in asset.bands] == [colour]]
         of_colour = of_colour or [key for key in images if key.lower() == colour]
-        of_colour = [key for key in of_colour if images[key].suffix != ".jp2"] or of_colour
+        of_colour = [key for key in of_colour if images[key].driver == "GTiff"] or of_colour
         keys += of_colour if len(of_colour) == 1 else []
     return [keys] if len(keys) == len(RGB) else []
 
