@@ -252,6 +252,21 @@ def test_what_is_not_alike_is_refused(tmp_path: Path, other: dict[str, Any], err
     assert "\n" not in str(caught.value)
 
 
+def test_what_says_twice_where_it_is_valid_is_refused(tmp_path: Path) -> None:
+    pixels, full = noise(4, 8, 8), np.ones((8, 8), bool)
+    plain = write(tmp_path / "plain.tif", pixels[:3], nodata=0)
+    alpha_and_mask = write(tmp_path / "both.tif", pixels, colours="rgba", mask=full, nodata=0)
+    with pytest.raises(SceneError, match=r"both\.tif has an alpha band and a mask; leave one out"):
+        open_inputs([plain, alpha_and_mask])
+    for col, refused in ((8, False), (7, True)):
+        alpha = write(tmp_path / "alpha.tif", pixels, at=(0, col), colours="rgba", nodata=0)
+        if not refused:
+            assert open_inputs([plain, alpha]).shape == (8, 16)
+            continue
+        with pytest.raises(SceneError, match=r"alpha\.tif overlaps others and has both"):
+            open_inputs([plain, alpha])
+
+
 def test_images_without_a_position_cannot_be_joined(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.tif", noise(3, 8, 8, seed=n), crs=None) for n in (1, 2)]
     with pytest.raises(GeoreferencingError, match="only one such image"):

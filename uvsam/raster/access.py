@@ -123,12 +123,16 @@ def read_raw(
     shape = out_shape or window.shape
     alpha = alpha_band(dataset)
     flags = dataset.mask_flag_enums[bands[0] - 1]
+    valid: NDArray[np.bool_] = np.ones(shape, dtype=bool)
     try:
+        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+            valid = dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
+            if not valid.any():  # as between the files of a mosaic: nothing to decode
+                return np.zeros((3, *shape), dataset.dtypes[bands[0] - 1]), valid
         indexes = [*bands, alpha] if alpha is not None else list(bands)
         values = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
-        valid = values[3] > 0 if alpha is not None else np.ones(shape, dtype=bool)
-        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
-            valid &= dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
+        if alpha is not None:
+            valid &= values[3] > 0
     except (*GDAL_ERRORS, OSError, ValueError) as error:
         with suppress(*GDAL_ERRORS):  # the next call, whatever it is, would tell of this error once more
             _ = dataset.colorinterp

@@ -7,6 +7,7 @@ http, https, s3, gs and az; one from the network may not name files of this mach
 import datetime
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -111,11 +112,18 @@ class Item(BaseModel):
 
 def is_stac(uri: str) -> bool:
     """Whether an input is a STAC document and not a raster, by its name: JSON, or a place of a STAC API."""
-    if urlsplit(uri).scheme in ("http", "https"):
-        path = PurePosixPath(urlsplit(uri).path)
+    if _is_url(uri):
+        path = PurePosixPath(re.split("[?#]", uri)[0])
         of_api = "items" in path.parts or path.name == "search"
         return path.suffix.lower() in JSON or (of_api and path.suffix.lower() not in SUFFIXES)
     return Path(uri).suffix.lower() in JSON
+
+
+def is_stac_file(path: Path) -> bool:
+    """Whether a file of this machine is a STAC document, by what it says: polygons are kept in JSON, too."""
+    if path.suffix.lower() not in JSON or not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+        return False
+    return b'"stac_version"' in path.read_bytes()
 
 
 def read_items(uri: str, asset: str | None = None) -> list[Described]:
@@ -159,11 +167,11 @@ def _items(document: Any, uri: str) -> Iterator[Item]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise SceneError(f"{uri} is not a STAC item: {where}: {first['msg']}") from error
+        raise SceneError(f"{uri} is not a STAC item: {_shown(where)}: {first['msg']}") from error
 
 
 def _described(item: Item, place: str, asset: str | None) -> Described:
-    name = f"item {item.id!r} of {place}"
+    name = f"item '{_shown(item.id)}' of {place}"
     keys = _named(item, asset, name) if asset else _chosen(item, name)
     chosen = [item.assets[key] for key in keys]
     uris = tuple(_resolved(one.href, place, name) for one in chosen)
@@ -217,8 +225,13 @@ def _separate(images: Mapping[str, Asset]) -> list[list[str]]:
 
 
 def _has(item: Item) -> str:
-    names = list(item.assets)
-    return f"it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else "it has no assets"
+    names = [_shown(key) for key in list(item.assets)[:20]]
+    return f"it has {', '.join(names)}{', ...' if len(item.assets) > 20 else ''}" if names else "it has no assets"
+
+
+def _shown(text: str) -> str:
+    """What an item says, fit for a message."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:80])
 
 
 def _resolved(href: str, place: str, name: str) -> str:
@@ -228,18 +241,20 @@ def _resolved(href: str, place: str, name: str) -> str:
         return href
     if _is_url(place):
         if scheme or href.startswith(("/", "\\")):
-            raise SceneError(f"{name} names {href}, which is not on the network; an item from there must not do this")
+            raise SceneError(
+                f"{name} names {_shown(href)}, which is not on the network; an item from there must not do this"
+            )
         return urljoin(place, href)
     if scheme not in ("", "file"):
-        raise SceneError(f"{name} names {href}; only files and {', '.join(sorted(SCHEMES))} are read")
+        raise SceneError(f"{name} names {_shown(href)}; only files and {', '.join(sorted(SCHEMES))} are read")
     path = Path(os.path.normpath(Path(place).absolute().parent / (unquote(urlsplit(href).path) if scheme else href)))
     if path.parts[1].startswith("vsi"):
-        raise SceneError(f"{name} names {href}, which is no file for GDAL")
+        raise SceneError(f"{name} names {_shown(href)}, which is no file for GDAL")
     return str(path)
 
 
 def _is_url(uri: str) -> bool:
-    return urlsplit(uri).scheme in ("http", "https")
+    return re.match("https?://", uri, re.IGNORECASE) is not None
 
 
 def _read(path: str) -> bytes:
