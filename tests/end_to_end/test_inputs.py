@@ -52,9 +52,10 @@ def test_a_city_in_pieces_has_the_villages_of_the_whole(city: Path, pieces: list
 
 
 def test_workers_open_what_an_item_names(city: Path, pieces: list[str], tmp_path: Path) -> None:
+    day = {"datetime": "2020-02-03T04:05:06Z"}
     features = [
         {
-            "type": "Feature", "stac_version": "1.0.0", "id": str(number), "properties": {"datetime": "2020-02-03T04:05:06Z"},
+            "type": "Feature", "stac_version": "1.0.0", "id": str(number), "properties": day,
             "assets": {"visual": {"href": piece, "type": "image/tiff"}},
         }
         for number, piece in enumerate(pieces[1:3])

@@ -218,7 +218,9 @@ def _separate(images: Mapping[str, Asset]) -> list[list[str]]:
     keys = []
     for colour in RGB:
         of_colour = [key for key, asset in images.items() if [band.common_name for band in asset.bands] == [colour]]
-        of_colour = of_colour or [key for key in images if key.lower() == colour]
+        by_key = [key for key in images if key.lower() == colour]
+        if len(of_colour) != 1 and by_key:
+            of_colour = by_key
         of_colour = [key for key in of_colour if images[key].driver == "GTiff"] or of_colour
         keys += of_colour if len(of_colour) == 1 else []
     return [keys] if len(keys) == len(RGB) else []
