@@ -17,6 +17,7 @@ class PredictSettings(BaseModel):
     Attributes:
         model: name of a bundled model, or path of a card.
         bands: 1-based red, green, blue.
+        asset: key of the asset of STAC items that is the image, or three as ``red,green,blue``.
         acquired: day the image was taken.
         aoi: polygon file; only ground inside is looked at.
         threshold: a pixel with at least this score is village.
@@ -39,6 +40,7 @@ class PredictSettings(BaseModel):
 
     model: str = DEFAULT_MODEL
     bands: tuple[int, int, int] | None = None
+    asset: str | None = None
     acquired: datetime.date | None = None
     aoi: Path | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)

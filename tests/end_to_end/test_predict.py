@@ -58,7 +58,7 @@ def test_the_result_is_whole(city: Path, villages: Path) -> None:
     assert frame["confidence"].between(0.3, 1).all()
     assert str(frame["acquired"].dt.date.iloc[0]).startswith("2020")
     metadata = read_run(villages)
-    assert {"model_sha256", "stretch", "threshold", "uvsam_version", "input", "close_m"} <= set(metadata)
+    assert {"model_sha256", "stretch", "threshold", "uvsam_version", "inputs", "close_m"} <= set(metadata)
     assert json.loads(metadata["stretch"])["high"] == [255.0] * 3
     assert sorted(path.name for path in villages.parent.iterdir()) == ["preview.png", "scores.tif", "villages.gpkg"]
 

@@ -155,12 +155,17 @@ def test_nothing_is_replaced_unless_it_shall_be(city: Path, result: Path, capsys
 
 
 def test_images_are_predicted_first_and_once(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    images = [str(city / f"city_{year}.tif") for year in YEARS]
+    item = {
+        "type": "Feature", "stac_version": "1.1.0", "id": "then", "properties": {"datetime": "2016-05-03T00:00:00Z"},
+        "assets": {"image": {"href": str(city / "city_2016.tif"), "type": "image/tiff"}},
+    }  # fmt: skip
+    (tmp_path / "city_2016.json").write_text(json.dumps(item))
+    images = [str(tmp_path / "city_2016.json"), str(city / "city_2020.tif")]
     out = tmp_path / "t.gpkg"
     assert run(["trends", *images, "--out", str(out)]) == 0
     kept = tmp_path / "t_villages"
     assert sorted(path.name for path in kept.iterdir()) == [f"city_{year}.gpkg" for year in YEARS]
-    assert read_run(kept / f"city_{YEARS[0]}.gpkg")["input"] == images[0]
+    assert read_run(kept / f"city_{YEARS[0]}.gpkg")["inputs"] == json.dumps([images[0]])
     histories = gpd.read_file(out, layer="histories")
     assert sorted(histories["valid_from"].dt.year.unique()) == list(YEARS)
     told = json.loads(read_run(out)["shifts"])

@@ -1,11 +1,7 @@
 """Opening images: what is read from a header, and what is refused in one line."""
 
 import datetime
-import functools
-import http.server
 import pickle
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -217,36 +213,6 @@ def test_other_formats_read_the_same_pixels(tmp_path: Path, driver: str) -> None
     assert scene.geobox == open_scene(source).geobox
     with SceneReader(scene, IDENTITY) as reader:
         np.testing.assert_array_equal(reader.read(Window(0, 0, 64, 64)).pixels, pixels)
-
-
-class RangeServer(http.server.SimpleHTTPRequestHandler):
-    """A web server that answers requests for parts of a file, as object stores do."""
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            return self.send_error(404)
-        content = path.read_bytes()
-        first, last = self.headers.get("Range", f"bytes=0-{len(content) - 1}").removeprefix("bytes=").split("-")
-        part = content[int(first) : int(last) + 1]
-        self.send_response(206 if "Range" in self.headers else 200)
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
-        self.end_headers()
-        self.wfile.write(part)
-        return None
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    handler = functools.partial(RangeServer, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
 
 
 def test_remote_files(tmp_path: Path, server: str) -> None:

@@ -1,5 +1,6 @@
 """``uvsam info``: describe an image, and what predict would need for it."""
 
+import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -23,34 +24,54 @@ def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -
     return red, green, blue
 
 
+def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.datetime | None) -> datetime.date | None:
+    """Callback of ``--date``: a day that has been."""
+    if value is None:
+        return None
+    if value.date() > datetime.date.today():
+        raise click.BadParameter(f"{value:%Y-%m-%d} is in the future")
+    return value.date()
+
+
 @click.command("info")
-@click.argument("image")
+@click.argument("images", nargs=-1, required=True)
 @click.option(
     "--bands",
     metavar="R,G,B",
     callback=parse_bands,
     help="Red, green and blue, such as 4,3,2. Default: what the file says.",
 )
+@click.option("--asset", metavar="NAME", help="Of a STAC item: the asset to look at. Default: the visual one.")
+@click.option(
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
+    help="Day the image was taken, YYYY-MM-DD. Default: what the file says.",
+)  # fmt: skip
 @click.option("--model", metavar="NAME|CARD", help="Model to plan for. Default: the bundled one.")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")
 @click.option("--gsd", type=click.FloatRange(min=0, min_open=True), help="Metres per pixel of such an image [1].")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def command(
-    image: str,
+    images: tuple[str, ...],
     bands: tuple[int, int, int] | None,
+    asset: str | None,
+    acquired: datetime.date | None,
     model: str | None,
     allow_ungeoreferenced: bool,
     gsd: float | None,
     as_json: bool,
 ) -> None:
-    """Describe IMAGE (a path or url of any GDAL raster), and what predict would need for it."""
+    """Describe IMAGES (a path or url of any raster or STAC item, or several that share a grid), and what predict would
+    need for them."""
     import json
 
     from uvsam.catalog import load_predict_card
     from uvsam.workflows.info import describe
 
     card = load_predict_card(model) if model else load_predict_card()
-    info = describe(image, card, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd)
+    info = describe(
+        images, card, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced,
+        gsd_m=gsd,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps(info.as_json(), indent=2))
         return

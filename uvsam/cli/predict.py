@@ -1,13 +1,12 @@
 """``uvsam predict``."""
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from uvsam.cli.console import progress_display
-from uvsam.cli.info import parse_bands
+from uvsam.cli.info import parse_bands, parse_day
 
 if TYPE_CHECKING:
     from uvsam.workflows.predict import Prediction
@@ -15,17 +14,8 @@ if TYPE_CHECKING:
 OUTLINE = "[default: the model's card]"
 
 
-def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.datetime | None) -> datetime.date | None:
-    """Callback of ``--date``: a day that has been."""
-    if value is None:
-        return None
-    if value.date() > datetime.date.today():
-        raise click.BadParameter(f"{value:%Y-%m-%d} is in the future")
-    return value.date()
-
-
 @click.command()
-@click.argument("image")
+@click.argument("images", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
 @click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-tiny].")
 @click.option(
@@ -41,6 +31,10 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 @click.option(
     "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
     help="Day the image was taken, YYYY-MM-DD [default: what the file says].",
+)  # fmt: skip
+@click.option(
+    "--asset", metavar="NAME",
+    help="Of a STAC item: the asset to look at, or three as red,green,blue  [default: the visual one].",
 )  # fmt: skip
 @click.option(
     "--bands",
@@ -81,7 +75,7 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position; give --gsd with it.")
 @click.option("--gsd", "gsd_m", type=float, help="Metres per pixel of an image without a position.")
 def command(
-    image: str,
+    images: tuple[str, ...],
     out: Path,
     save_scores: Path | None,
     score_type: Any,
@@ -93,11 +87,14 @@ def command(
     dask: str | None,
     **given: Any,
 ) -> None:
-    """Outline the urban villages and informal settlements of IMAGE (any georeferenced raster, local or URL).
+    """Outline the urban villages and informal settlements of IMAGES: georeferenced rasters or STAC items, files or
+    URLs. Several that share a grid are one mosaic, without seams; where they overlap, the last one shows.
 
     \b
     Examples:
       uvsam predict city.tif --out villages.gpkg
+      uvsam predict tiles/*.tif --out villages.gpkg
+      uvsam predict https://example.com/item.json --out villages.gpkg
       uvsam predict city.tif --out villages.gpkg --aoi district.gpkg --date 2020-05-17
       uvsam predict pleiades.tif --out villages.gpkg --bands 4,3,2 --min-area 5000
     """
@@ -109,7 +106,7 @@ def command(
     settings = predict_settings(views=int(views), **chosen)
     with progress_display() as progress:
         result = predict(
-            image, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
+            images, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
             overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=cache_folder(),
             progress=progress,
         )  # fmt: skip

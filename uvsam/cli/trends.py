@@ -91,8 +91,8 @@ def command(
     layers: tuple[Path, ...], out: Path, report: Path | None, tables: Path | None, scratch: Path | None,
     model: str | None, predictions: Path | None, overwrite: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Tell what happened to the villages of LAYERS: files of `uvsam predict`, other polygons, or images, of two or more
-    dates. Images are predicted first, and aligned by what they show.
+    """Tell what happened to the villages of LAYERS: files of `uvsam predict`, other polygons, or images (rasters,
+    STAC items), of two or more dates. Images are predicted first, and aligned by what they show.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
 """Opening a dataset with GDAL and reading its raw pixels and their validity."""
 
+import html
 import math
 import re
 import warnings
@@ -24,9 +25,26 @@ CACHE_BYTES = 256 * 2**20
 REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)
 
 
+SOURCE = re.compile(r"<SourceFilename[^>]*>([^<]+)<")
+
+
+def sources(uri: str) -> list[str]:
+    """The rasters that an image is read from: those named in a VRT that is given as text, else the one."""
+    if not uri.startswith("<"):
+        return [uri]
+    named = (html.unescape(name) for name in SOURCE.findall(uri))
+    return list(dict.fromkeys(source for name in named for source in sources(name)))
+
+
+def name_of(uri: str) -> str:
+    """How messages call an image: by its path or url, and a mosaic by that of its first file."""
+    first, *others = sources(uri) or ["a VRT"]
+    return f"{first} and {len(others)} more" if others else first
+
+
 def is_remote(uri: str) -> bool:
     """True for a uri that is read over the network (``https://``, ``s3://``, ``/vsicurl/`` ...)."""
-    return REMOTE.match(uri) is not None
+    return any(REMOTE.match(source) for source in sources(uri))
 
 
 def gdal_environment(uri: str = "") -> rasterio.Env:
@@ -47,8 +65,11 @@ def gdal_environment(uri: str = "") -> rasterio.Env:
 
 
 @contextmanager
-def open_dataset(uri: str) -> Iterator[Any]:
+def open_dataset(uri: str, driver: str | None = None) -> Iterator[Any]:
     """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
+
+    Args:
+        driver: the only format it may have, by its GDAL name.
 
     Raises:
         SceneError: it cannot be opened, or GDAL fails inside the ``with`` block.
@@ -57,21 +78,29 @@ def open_dataset(uri: str) -> Iterator[Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = rasterio.open(uri)
+                dataset = rasterio.open(uri, driver=driver)
         except (*GDAL_ERRORS, OSError, ValueError) as error:
-            raise SceneError(f"cannot open {uri}: {one_line(error)}") from error
+            raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
         try:
             with dataset:
                 yield dataset
         except GDAL_ERRORS as error:  # from a question to the dataset; reads have an error of their own
-            raise SceneError(f"cannot read {uri}: {one_line(error)}") from error
+            raise SceneError(f"cannot read {name_of(uri)}: {one_line(error)}") from error
+
+
+def local_files(uri: str) -> list[Path]:
+    """The files that an image is made of, as far as they lie on this machine."""
+    names = []
+    for source in sources(uri):
+        if not is_remote(source):
+            with open_dataset(source) as dataset:
+                names += dataset.files
+    return [path for path in map(Path, dict.fromkeys(names)) if path.exists()]
 
 
 def identity(uri: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of the files that an image is made of, as far as they lie on this machine."""
-    with open_dataset(uri) as dataset:
-        paths = [Path(name) for name in dataset.files]
-    found = [(path, path.stat()) for path in paths if path.exists()]
+    """Name, size and time of change of the local files of an image."""
+    found = [(path, path.stat()) for path in local_files(uri)]
     return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
@@ -94,17 +123,21 @@ def read_raw(
     shape = out_shape or window.shape
     alpha = alpha_band(dataset)
     flags = dataset.mask_flag_enums[bands[0] - 1]
+    valid: NDArray[np.bool_] = np.ones(shape, dtype=bool)
     try:
+        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+            valid = dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
+            if not valid.any():  # as between the files of a mosaic: nothing to decode
+                return np.zeros((3, *shape), dataset.dtypes[bands[0] - 1]), valid
         indexes = [*bands, alpha] if alpha is not None else list(bands)
         values = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
-        valid = values[3] > 0 if alpha is not None else np.ones(shape, dtype=bool)
-        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
-            valid &= dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
+        if alpha is not None:
+            valid &= values[3] > 0
     except (*GDAL_ERRORS, OSError, ValueError) as error:
         with suppress(*GDAL_ERRORS):  # the next call, whatever it is, would tell of this error once more
             _ = dataset.colorinterp
         raise SceneError(
-            f"cannot read {dataset.name}: rows {window.row} to {window.row_stop} are missing or damaged; "
+            f"cannot read {name_of(dataset.name)}: rows {window.row} to {window.row_stop} are missing or damaged; "
             f"copy or download the file again ({one_line(error)})"
         ) from error
     pixels: NDArray[Any] = values[:3]

@@ -104,7 +104,8 @@ class SceneReader:
             raw, ok = read_raw(self._dataset, self.scene.bands, inside)
             place = inside._replace(row=inside.row - window.row, col=inside.col - window.col).slices
             valid[place] = ok
-            pixels[:, *place] = np.where(ok, self.stretch.apply(raw), np.float32(0))
+            if ok.any():
+                pixels[:, *place] = np.where(ok, self.stretch.apply(raw), np.float32(0))
         return pixels, valid
 
 

@@ -41,8 +41,8 @@ class Stretch:
         return result
 
 
-BLOCKWISE = "GTiff"
-"""Damage is of single blocks, and the rest is still worth a look. A stream of rows, as PNG, is lost from there on."""
+BLOCKWISE = ("GTiff", "VRT")
+"""Damage is of single blocks or files, and the rest is worth a look. A stream of rows (PNG) is lost from there on."""
 
 IDENTITY = Stretch((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 
@@ -75,7 +75,7 @@ def survey(scene: Scene) -> Survey:
         if sample.shape[1] == 0:  # nothing where we looked: look everywhere before calling it empty
             sample, share = _collect(_all_pixels(dataset, scene), LATTICE_PX**2)
     if sample.shape[1] == 0:
-        raise SceneError(f"{scene.uri} is empty: every pixel is nodata or masked")
+        raise SceneError(f"{scene.name} is empty: every pixel is nodata or masked")
     return Survey(IDENTITY if scene.dtype == "uint8" else _percentiles(sample), share)
 
 
@@ -108,7 +108,7 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
         try:
             decimated = read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
         except SceneError:
-            if dataset.driver != BLOCKWISE:
+            if dataset.driver not in BLOCKWISE:
                 raise
         else:
             yield decimated
@@ -118,7 +118,7 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
             try:
                 part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
             except SceneError:
-                if dataset.driver != BLOCKWISE:
+                if dataset.driver not in BLOCKWISE:
                     raise
                 continue
             yield part

@@ -13,7 +13,7 @@ from pyproj import CRS
 from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
-from uvsam.raster.access import check_complete, is_remote, open_dataset
+from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
 from uvsam.raster.resolution import ground_resolution_m
 
 COARSEST_RATIO = 4.0
@@ -25,7 +25,7 @@ class Scene:
     """An image and its date, without an open file: cheap to copy, pickle and send.
 
     Attributes:
-        uri: path or url, as GDAL reads it.
+        uri: path or url, as GDAL reads it, or the text of a VRT.
         geobox: grid of pixels; without a CRS its unit is the metre.
         bands: 1-based numbers of red, green and blue.
         dtype: numpy name of the pixel type.
@@ -48,6 +48,11 @@ class Scene:
         height, width = self.geobox.shape
         return int(height), int(width)
 
+    @property
+    def name(self) -> str:
+        """For messages: the path or url, of a mosaic that of its first file."""
+        return name_of(self.uri)
+
 
 def open_scene(
     uri: str | Path,
@@ -56,6 +61,7 @@ def open_scene(
     acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
+    driver: str | None = None,
 ) -> Scene:
     """Read the header of any GDAL raster, local or remote (``https://``, ``s3://``, ``/vsi...``).
 
@@ -65,6 +71,7 @@ def open_scene(
         allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
             QGIS shows it), and its unit is the metre.
         gsd_m: metres per pixel of an image without a position, 1 unless given.
+        driver: the only format that is opened, by its GDAL name; for a uri that somebody else wrote.
 
     Raises:
         SceneError: not a raster, missing, truncated, or without the bands asked for.
@@ -73,7 +80,7 @@ def open_scene(
     """
     uri = str(uri)
     _check_exists(uri)
-    with open_dataset(uri) as dataset:
+    with open_dataset(uri, driver) as dataset:
         if dataset.count == 0 and dataset.subdatasets:
             raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
         if dataset.width == 0 or dataset.height == 0:
@@ -107,7 +114,7 @@ def check_resolution(scene: Scene, model_gsd_m: float) -> None:
     gsd_m = max(scene.gsd_m)
     if gsd_m > COARSEST_RATIO * model_gsd_m:
         raise GeoreferencingError(
-            f"{scene.uri} has {gsd_m:.3g} m pixels; the model needs {COARSEST_RATIO * model_gsd_m:.3g} m or finer"
+            f"{scene.name} has {gsd_m:.3g} m pixels; the model needs {COARSEST_RATIO * model_gsd_m:.3g} m or finer"
         )
 
 

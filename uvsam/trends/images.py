@@ -33,7 +33,7 @@ LEAST_SHARE = 0.3
 Floats = NDArray[np.float64]
 
 
-def estimate_image_shift(before: Path, after: Path, crs: CRS) -> Shift:
+def estimate_image_shift(before: str | Path, after: str | Path, crs: CRS) -> Shift:
     """The shift on which most windows of two images agree.
 
     Both are brought to one grid on the map, of the coarser one's resolution. In each of up to 7 x 7 windows, which

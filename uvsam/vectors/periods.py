@@ -38,14 +38,14 @@ class PeriodSource:
         path, layer: where they are.
         where: SQL condition that tells them from those of other dates in the layer; None where there are none.
         date: of the image. A year alone is the middle of the year.
-        image: that the villages were found in, where it is at hand.
+        image: uri of the one that the villages were found in, where it is at hand.
     """
 
     path: Path
     layer: str
     where: str | None
     date: datetime.date
-    image: Path | None = None
+    image: str | None = None
 
 
 def find_periods(paths: Sequence[Path], dates: Sequence[datetime.date] = (), *, least: int = 2) -> list[PeriodSource]:

@@ -39,14 +39,14 @@ class Period:
         store: its villages, moved onto the first period.
         seen: file with the ground that its image shows, WKB on the map, moved with them; None where nobody said.
         shift: where its image lies beside that of the first period.
-        image: that its villages were found in, where it is at hand.
+        image: uri of the one that its villages were found in, where it is at hand.
     """
 
     date: datetime.date
     store: Store
     seen: Path | None
     shift: Shift
-    image: Path | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True)

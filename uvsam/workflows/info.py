@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import GeoreferencingError
 from uvsam.raster.access import CACHE_BYTES, open_dataset
+from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, survey
-from uvsam.raster.scene import check_resolution, model_scale, open_scene
+from uvsam.raster.scene import check_resolution, model_scale
 from uvsam.tiles import plan_tiles
 
 # user + sys of `time uvsam predict` on an image of 64 x 64 pixels, 5.7 to 6.6 s in four runs: imports and the model
@@ -83,10 +85,12 @@ class SceneInfo:
 
 
 def describe(
-    uri: str | Path,
+    images: str | Path | Sequence[str | Path],
     card: ModelCard,
     *,
     bands: tuple[int, int, int] | None = None,
+    asset: str | None = None,
+    acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
     batch: int = 2,
@@ -95,13 +99,15 @@ def describe(
 
     Args:
         card: of the model.
-        bands, allow_ungeoreferenced, gsd_m: as in ``open_scene``.
+        images, bands, asset, acquired, allow_ungeoreferenced, gsd_m: as in ``open_inputs``.
         batch: chips that the network sees at once.
 
     Raises:
-        SceneError, GeoreferencingError, SettingsError: as ``open_scene`` and ``survey``.
+        SceneError, GeoreferencingError, SettingsError: as ``open_inputs`` and ``survey``.
     """
-    scene = open_scene(uri, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
+    scene = open_inputs(
+        images, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m
+    )  # fmt: skip
     looked = survey(scene)
     scale = model_scale(scene, card.gsd_m)
     plan, problem = None, None
@@ -120,7 +126,7 @@ def describe(
     box = scene.geobox.extent.boundingbox
     pixel_x, pixel_y = scene.geobox.resolution.x, scene.geobox.resolution.y
     return SceneInfo(
-        uri=scene.uri,
+        uri=scene.name,
         driver=driver,
         size_px=(width, height),
         crs=None if scene.geobox.crs is None else _crs_label(CRS.from_user_input(str(scene.geobox.crs))),

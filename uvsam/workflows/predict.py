@@ -24,9 +24,10 @@ from uvsam.engine.journal import Journal, sweep
 from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment, identity, open_dataset
+from uvsam.raster.access import gdal_environment, identity, is_remote, local_files, sources
+from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
-from uvsam.raster.scene import Scene, check_resolution, model_scale, open_scene
+from uvsam.raster.scene import Scene, check_resolution, model_scale
 from uvsam.raster.window import Window
 from uvsam.raster.writer import check_destination, write_cog
 from uvsam.settings import PredictSettings
@@ -60,7 +61,7 @@ class Prediction:
 
 
 def predict(
-    image: str | Path,
+    images: str | Path | Sequence[str | Path],
     out: Path,
     settings: PredictSettings | None = None,
     *,
@@ -77,7 +78,7 @@ def predict(
     """Outline the villages of an image and write them to a GeoPackage.
 
     Args:
-        image: any GDAL raster, local or remote.
+        images: any GDAL raster or STAC item, local or remote, or several that share a grid and are looked at as one.
         out: the GeoPackage; layers ``villages`` and ``coverage``, table ``run``.
         save_scores: also write the scores as a cloud-optimised GeoTIFF.
         score_type: of that file; ``uint8``: score = (value - 1) / 254 and 0 is nodata, ``float16``: NaN is nodata.
@@ -107,8 +108,8 @@ def predict(
     if preview:
         check_destination(preview, (".png",), overwrite=overwrite)
     card = load_predict_card(settings.model)
-    scene = open_scene(
-        image, bands=settings.bands, acquired=settings.acquired,
+    scene = open_inputs(
+        images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
     )  # fmt: skip
     _check_inputs_stay(scene, settings.aoi, [path for path in (out, save_scores, preview) if path])
@@ -153,7 +154,7 @@ def predict(
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
             support=refined.support if refined else None, seeds_path=rough if refined else None, progress=progress,
         )  # fmt: skip
-        metadata = _metadata(image, scene, stretch, card, settings, rules, outline, plan, scored)
+        metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
         if refiner and refined:
             metadata |= _refinement(refiner, refined)
         if failures:
@@ -239,15 +240,14 @@ def _check_inputs_stay(scene: Scene, aoi: Path | None, outputs: Iterable[Path]) 
     """No result replaces what it is made from, nor a file that a VRT is made of."""
     existing = [path for path in outputs if path.exists()]
     if existing:
-        with open_dataset(scene.uri) as dataset:
-            inputs = [path for path in (*map(Path, dataset.files), aoi) if path and path.exists()]
+        inputs = [path for path in (*local_files(scene.uri), aoi) if path and path.exists()]
         for path in existing:
             if any(path.samefile(source) for source in inputs):
                 raise OutputError(f"{path} is an input of this run; give the result another name")
 
 
 def _metadata(
-    image: str | Path,
+    images: str | Path | Sequence[str | Path],
     scene: Scene,
     stretch: Stretch,
     card: ModelCard,
@@ -260,7 +260,8 @@ def _metadata(
     libraries = ("torch", "segmentation-models-pytorch", "rasterio", "geopandas", "shapely")
     height, width = scene.shape
     return {
-        "input": str(image),
+        "inputs": [str(images)] if isinstance(images, str | Path) else [str(image) for image in images],
+        "files": [file.partition("?")[0] if is_remote(file) else file for file in sources(scene.uri)],
         "input_size_px": [width, height],
         "input_dtype": scene.dtype,
         "input_bands": list(scene.bands),

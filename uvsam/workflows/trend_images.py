@@ -8,6 +8,8 @@ from pathlib import Path
 from uvsam.catalog.uvsam import load_predict_card
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
+from uvsam.raster.inputs import open_inputs
+from uvsam.raster.stac import is_stac_file
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import read_run
 
@@ -15,14 +17,14 @@ RASTERS = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg"}
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is a raster, by its name."""
-    return path.suffix.lower() in RASTERS
+    """Whether a file is a raster, by its name, or a STAC item."""
+    return path.suffix.lower() in RASTERS or is_stac_file(path)
 
 
 def predict_images(
     paths: Sequence[Path], folder: Path, settings: PredictSettings, dates: Sequence[datetime.date] = (),
     *, overwrite: bool = False, progress: Progress = silent,
-) -> tuple[list[Path], dict[Path, Path]]:  # fmt: skip
+) -> tuple[list[Path], dict[Path, str]]:  # fmt: skip
     """Village layers in place of images; other files stay.
 
     A layer that the same image and settings gave before is taken as it is, so that a run that was stopped goes on.
@@ -33,7 +35,7 @@ def predict_images(
         overwrite: predict again what is there from other settings or images.
 
     Returns:
-        The layers in the order of ``paths``, and for each that was predicted its image.
+        The layers in the order of ``paths``, and for each that was predicted the uri of its image.
 
     Raises:
         OutputError: a layer is there that something else gave.
@@ -41,14 +43,15 @@ def predict_images(
         UvsamError: as ``predict``.
     """
     layers: list[Path] = []
-    images: dict[Path, Path] = {}
+    given: dict[Path, Path] = {}
+    images: dict[Path, str] = {}
     for number, path in enumerate(paths):
         if not is_image(path):
             layers.append(path)
             continue
         layer = folder / f"{path.stem}.gpkg"
-        if layer in images:
-            raise LabelError(f"{images[layer]} and {path} have the same name; predict them first, and give the layers")
+        if layer in given:
+            raise LabelError(f"{given[layer]} and {path} have the same name; predict them first, and give the layers")
         own = settings.model_copy(update={"acquired": dates[number] if dates else settings.acquired})
         if not _is_of(layer, path, own):
             if layer.exists() and not overwrite:
@@ -58,17 +61,21 @@ def predict_images(
                 )
             _predict(path, layer, own, progress)
         layers.append(layer)
-        images[layer] = path
+        given[layer] = path
+        images[layer] = open_inputs(path, bands=own.bands, asset=own.asset, acquired=own.acquired).uri
     return layers, images
 
 
 def _is_of(layer: Path, image: Path, settings: PredictSettings) -> bool:
     """Whether a layer is what the image and the settings would give again."""
-    if not layer.exists() or layer.stat().st_mtime < image.stat().st_mtime:
+    if not layer.exists():
         return False
     told = read_run(layer)
+    files = [image, *map(Path, json.loads(told.get("files", "[]")))]
+    if layer.stat().st_mtime < max((path.stat().st_mtime for path in files if path.exists()), default=0.0):
+        return False
     return (
-        told.get("input") == str(image)
+        json.loads(told.get("inputs", "null")) == [str(image)]
         and told.get("model_sha256") == load_predict_card(settings.model).sha256
         and json.loads(told.get("settings", "null")) == settings.model_dump(mode="json")
     )

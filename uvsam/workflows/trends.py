@@ -37,8 +37,8 @@ def trends(
     """Compare village layers of several dates and write ``trends.gpkg``.
 
     Args:
-        paths: vector files, see :func:`uvsam.vectors.periods.find_periods`, or images, whose villages are predicted
-            first and aligned by the images.
+        paths: vector files, see :func:`uvsam.vectors.periods.find_periods`, or images (rasters, STAC items), whose
+            villages are predicted first and aligned by the images.
         out: GeoPackage to write: layers histories, changes, hot_spots, and zones (where zones or rings are given);
             tables periods, steps, slopes and run.
         report: page to write for people, ``.html``.

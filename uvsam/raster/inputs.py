@@ -1,0 +1,92 @@
+"""What a user names, rasters and STAC items, as one scene."""
+
+import datetime
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from uvsam.errors import SceneError, SettingsError
+from uvsam.raster.mosaic import Colours, join
+from uvsam.raster.scene import Scene, open_scene
+from uvsam.raster.stac import Described, is_stac, read_items
+
+GSD_TOLERANCE = 0.1
+
+
+def open_inputs(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    bands: tuple[int, int, int] | None = None,
+    asset: str | None = None,
+    acquired: datetime.date | None = None,
+    allow_ungeoreferenced: bool = False,
+    gsd_m: float | None = None,
+) -> Scene:
+    """The scene of one image, or of several that share a grid (see :func:`uvsam.raster.mosaic.join`).
+
+    Args:
+        inputs: rasters as for ``open_scene``, STAC items and item collections; naming one twice changes nothing.
+        asset: key of the asset of STAC items, or three for red, green and blue. Default: see ``read_items``.
+        acquired: day on which all were taken; warns where one of them says another. Default: what they say. One that
+            says nothing is taken to be of the day of the others.
+        bands, allow_ungeoreferenced, gsd_m: as for ``open_scene``.
+
+    Raises:
+        SceneError: an input cannot be used, or inputs are of different days.
+        GeoreferencingError: an input has no position, or inputs do not share a grid.
+        SettingsError: an option that does not fit the inputs.
+    """
+    names = dict.fromkeys([str(inputs)] if isinstance(inputs, str | Path) else map(str, inputs))
+    images: list[Colours] = []
+    for name in names:
+        if is_stac(name):
+            images += [_of_item(image, bands, acquired) for image in read_items(name, asset)]
+        else:
+            scene = open_scene(name, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
+            images.append((scene, scene, scene))
+    if asset and not any(map(is_stac, names)):
+        raise SettingsError("--asset chooses from a STAC item; an image has none")
+    if not images:
+        raise SettingsError("give an image")
+    day = _day([colours[0] for colours in images], acquired)
+    images = list(dict.fromkeys(images))
+    first, *others = set(images[0])
+    return join(images, day) if others or len(images) > 1 else replace(first, acquired=day)
+
+
+def _day(scenes: Sequence[Scene], given: datetime.date | None) -> datetime.date | None:
+    told = {scene.acquired: scene.name for scene in reversed(scenes) if scene.acquired}
+    if given is None and len(told) > 1:
+        (one, name), (other, other_name) = sorted(told.items())[:2]
+        raise SceneError(
+            f"{name} was taken on {one} and {other_name} on {other}; run them separately, or say one day with --date"
+        )
+    for day, name in told.items():
+        if given and day != given:
+            warnings.warn(f"{name} says that it was taken on {day}; {given} is used, as given", stacklevel=3)
+    return given or next(iter(told), None)
+
+
+def _of_item(image: Described, bands: tuple[int, int, int] | None, acquired: datetime.date | None) -> Colours:
+    first, last = image.days or (None, None)
+    if first != last and acquired is None:
+        raise SceneError(f"{image.name} spans {first} to {last}; say with --date on which day it was taken")
+    if bands and len(image.uris) > 1:
+        raise SettingsError(f"{image.name} has a file for each colour; leave out --bands, or choose one with --asset")
+    if len(image.uris) == 1:
+        scene = open_scene(image.uris[0], bands=bands or image.bands, driver=image.drivers[0])
+        red = green = blue = scene
+    else:
+        red, green, blue = (
+            open_scene(uri, bands=(1, 1, 1), driver=driver)
+            for uri, driver in zip(image.uris, image.drivers, strict=True)
+        )
+    if image.gsd_m and abs(max(red.gsd_m) / image.gsd_m - 1) > GSD_TOLERANCE:
+        warnings.warn(
+            f"{image.name} says {image.gsd_m:g} m, its pixels are {max(red.gsd_m):.3g} m; the pixels are believed",
+            stacklevel=3,
+        )
+    if first is not None and first == last:
+        red, green, blue = (replace(scene, acquired=first) for scene in (red, green, blue))
+    return red, green, blue
