@@ -30,7 +30,7 @@ def pipeline(
 ) -> Iterator[Done]:  # fmt: skip
     """Read and compute items; what becomes of them comes in any order.
 
-    An item that cannot be read or computed is tried once more, alone. Memory holds ``threads + 1`` batches.
+    An item that cannot be read or computed is tried once more, alone. Memory holds ``2 * threads`` batches.
 
     Args:
         read: called in one thread only.
@@ -52,7 +52,7 @@ def pipeline(
                 under_way.add(computers.submit(_compute, group, reads, reader, read, compute))
 
         try:
-            for _ in range(threads + 1):
+            for _ in range(2 * threads):  # threads that end at one moment find a batch each that has been read
                 start()
             while under_way:
                 finished = wait(under_way, return_when=FIRST_COMPLETED).done

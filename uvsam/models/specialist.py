@@ -103,7 +103,8 @@ def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
     """
     mean = pixels.new_tensor(card.mean)[:, None, None]
     std = pixels.new_tensor(card.std)[:, None, None]
-    return ((pixels - mean) / std) * valid[:, None]
+    images = (pixels - mean).div_(std)
+    return images if valid.all() else images.masked_fill_(~valid[:, None], 0)
 
 
 def to_own_resolution(images: Tensor, ground_m: float, card: ModelCard) -> Tensor:
@@ -117,7 +118,8 @@ def to_own_resolution(images: Tensor, ground_m: float, card: ModelCard) -> Tenso
 
 def village_logit(logits: Tensor) -> Tensor:
     """Log-odds of the village class, the last one, against all others: (N, K, H, W) to (N, H, W)."""
-    return logits[:, -1] - torch.logsumexp(logits[:, :-1], dim=1)
+    others = logits[:, 0] if logits.shape[1] == 2 else torch.logsumexp(logits[:, :-1], dim=1)
+    return logits[:, -1] - others
 
 
 _TURNS = (0, 2, 1, 3)
@@ -152,12 +154,15 @@ class Specialist:
             (N, H, W) float32 in 0..1 on the CPU; what stands at invalid pixels has no meaning.
         """
         images = normalise(pixels.to(self.device), valid.to(self.device), self.card)
-        log_odds = torch.stack([_restore(self._log_odds(_view(images, k)), k) for k in range(views)]).mean(0)
+        log_odds = self._log_odds(images)
+        if views > 1:
+            others = [_restore(self._log_odds(_view(images, k)), k) for k in range(1, views)]
+            log_odds = torch.stack([log_odds, *others]).mean(0)
         calibration = self.card.calibration
-        return torch.sigmoid(log_odds / calibration.temperature + calibration.offset).cpu()
+        return log_odds.div_(calibration.temperature).add_(calibration.offset).sigmoid_().cpu()
 
     def _log_odds(self, images: Tensor) -> Tensor:
-        return village_logit(self.network(images.contiguous(memory_format=torch.channels_last)).float())
+        return village_logit(self.network(images).float())
 
 
 def _view(images: Tensor, k: int) -> Tensor:

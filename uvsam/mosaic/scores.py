@@ -29,9 +29,13 @@ def quantise(score: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np
         score: (H, W) float.
         valid: (H, W) bool.
     """
-    known = valid & ~np.isnan(score)
-    levels = np.rint(np.clip(np.where(known, score, 0), 0, 1) * LEVELS) + 1
-    return np.where(known, levels, 0).astype(np.uint8)
+    levels = np.fmax(score, np.float32(0))  # of a number and NaN this is the number
+    np.fmin(levels, np.float32(1), out=levels)
+    levels *= np.float32(LEVELS)
+    np.rint(levels, out=levels)
+    levels += np.float32(1)
+    levels *= valid & (score == score)
+    return levels.astype(np.uint8)
 
 
 def dequantise(values: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -21,7 +21,9 @@ from uvsam.errors import SceneError
 from uvsam.raster.window import Window
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 64 * 2**20
+"""Holds what neighbouring rows of tiles share up to some 20,000 pixels of RGB a row. Blocks of a wider image are decoded
+twice, which is little beside the network."""
 REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)
 
 
@@ -141,7 +143,9 @@ def read_raw(
             f"copy or download the file again ({one_line(error)})"
         ) from error
     pixels: NDArray[Any] = values[:3]
-    valid &= ~_is_nodata(pixels, [dataset.nodatavals[band - 1] for band in bands])
+    nodata = [dataset.nodatavals[band - 1] for band in bands]
+    if any(value is not None for value in nodata):
+        valid &= ~_is_nodata(pixels, nodata)
     if pixels.dtype.kind == "f":
         valid &= np.isfinite(pixels).all(axis=0)
     return pixels, valid

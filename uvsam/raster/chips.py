@@ -97,15 +97,23 @@ class SceneReader:
         return Chip(pixels, valid, geobox)
 
     def _read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        inside = window.intersection(Window(0, 0, *self.scene.shape))
+        if inside == window:
+            return self._read_inside(window)
         pixels = np.zeros((3, *window.shape), dtype=np.float32)
         valid = np.zeros(window.shape, dtype=bool)
-        inside = window.intersection(Window(0, 0, *self.scene.shape))
         if inside.height and inside.width:
-            raw, ok = read_raw(self._dataset, self.scene.bands, inside)
             place = inside._replace(row=inside.row - window.row, col=inside.col - window.col).slices
-            valid[place] = ok
-            if ok.any():
-                pixels[:, *place] = np.where(ok, self.stretch.apply(raw), np.float32(0))
+            pixels[:, *place], valid[place] = self._read_inside(inside)
+        return pixels, valid
+
+    def _read_inside(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        raw, valid = read_raw(self._dataset, self.scene.bands, window)
+        if not valid.any():  # a gap of a mosaic
+            return np.zeros((3, *window.shape), dtype=np.float32), valid
+        pixels = self.stretch.apply(raw)
+        if not valid.all():
+            pixels[:, ~valid] = 0
         return pixels, valid
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,12 @@ def estimate_stretch(scene: Scene) -> Stretch:
     Raises:
         SceneError: no pixel of the scene is valid, or it cannot be read.
     """
-    return survey(scene).stretch
+    if scene.dtype != "uint8":
+        return survey(scene).stretch
+    with open_dataset(scene.uri) as dataset:  # as it is; the first valid pixel is enough
+        if not any(valid.any() for _, valid in chain(_few_pixels(dataset, scene), _all_pixels(dataset, scene))):
+            raise _empty(scene)
+    return IDENTITY
 
 
 def survey(scene: Scene) -> Survey:
@@ -75,8 +81,12 @@ def survey(scene: Scene) -> Survey:
         if sample.shape[1] == 0:  # nothing where we looked: look everywhere before calling it empty
             sample, share = _collect(_all_pixels(dataset, scene), LATTICE_PX**2)
     if sample.shape[1] == 0:
-        raise SceneError(f"{scene.name} is empty: every pixel is nodata or masked")
+        raise _empty(scene)
     return Survey(IDENTITY if scene.dtype == "uint8" else _percentiles(sample), share)
+
+
+def _empty(scene: Scene) -> SceneError:
+    return SceneError(f"{scene.name} is empty: every pixel is nodata or masked")
 
 
 def _percentiles(sample: NDArray[Any]) -> Stretch:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import shapely
@@ -98,8 +98,7 @@ class Scoring:
         chips = [item.chip for item in items if item.chip is not None]
         if not chips:
             return [None] * len(items)
-        pixels = torch.from_numpy(np.stack([chip.pixels for chip in chips]))
-        valid = torch.from_numpy(np.stack([chip.valid for chip in chips]))
+        pixels, valid = _batch([chip.pixels for chip in chips]), _batch([chip.valid for chip in chips])
         scores = iter(scorer.scores(pixels, valid, views=self.views).numpy())
         return [None if item.chip is None else next(scores) for item in items]
 
@@ -163,6 +162,10 @@ def _assemble(scoring: Scoring, log: Log, path: Path, float16_path: Path | None)
                 half = np.frombuffer(zlib.decompress(record[_RECORD.size + length :]), np.float16)
                 exact.write(half.reshape(core.shape).astype(np.float32), core.row, core.col)
     return Scored(len(plan), computed, pixels, computed * plan.chip_px[0] * plan.chip_px[1])
+
+
+def _batch(arrays: Sequence[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(arrays[0][None] if len(arrays) == 1 else np.stack(arrays))
 
 
 def one_core() -> None:
