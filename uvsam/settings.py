@@ -32,6 +32,7 @@ class PredictSettings(BaseModel):
         window_m: side of the square of ground that the generalist looks at, metres.
         views: mirrored and turned copies of each chip whose scores are averaged: 1, 2, 4 or 8 times the work.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        runtime: what computes the networks on a processor; None is OpenVINO where it is installed.
         batch: chips computed at once; None is 1 on a processor and 4 on a GPU.
         gsd_m: metres per pixel of an image without a position.
     """
@@ -54,6 +55,7 @@ class PredictSettings(BaseModel):
     window_m: float | None = Field(default=None, gt=0)
     views: Literal[1, 2, 4, 8] = 1
     device: str = "auto"
+    runtime: Literal["openvino", "torch"] | None = None
     batch: int | None = Field(default=None, ge=1)
     allow_ungeoreferenced: bool = False
     gsd_m: float | None = Field(default=None, gt=0)

@@ -71,6 +71,10 @@ OUTLINE = "[default: the model's card]"
     help="Compute on this Dask cluster instead, e.g. tcp://host:8786; its workers share the folder of --out.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option(
+    "--runtime", type=click.Choice(["openvino", "torch"]),
+    help="What computes the networks on a processor  [default: openvino where it is installed].",
+)  # fmt: skip
 @click.option("--batch", type=int, help="Chips computed at once in each thread  [default: 1, on a GPU 4].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position; give --gsd with it.")
 @click.option("--gsd", "gsd_m", type=float, help="Metres per pixel of an image without a position.")

@@ -1,7 +1,8 @@
 """The models of a prediction: the specialist, and the generalist where one is to refine its outlines."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from uvsam.models.uvsam import fused_features, load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
+from uvsam.workflows.refining import is_large
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class ModelsRecipe:
     def build(self) -> "Models":
         """See :func:`load_models`; the card is that of ``settings.model``."""
         device = choose_device(self.settings.device)
-        return load_models(load_predict_card(self.settings.model), self.settings, device, self.cache)
+        models = load_models(load_predict_card(self.settings.model), self.settings, device, self.cache)
+        return models.compiled() if choose_runtime(self.settings.runtime, device) == "openvino" else models
 
 
 def choose_device(name: str) -> str:
@@ -52,6 +55,20 @@ def choose_device(name: str) -> str:
             raise SettingsError(f"device '{name}' cannot be used here; use --device auto") from error
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def choose_runtime(name: str | None, device: str) -> str:
+    """What computes the networks: on a processor ``openvino`` where it is installed, else ``torch``.
+
+    Raises:
+        SettingsError: it is asked for and not installed, or there is no processor to compute on.
+    """
+    installed = find_spec("openvino") is not None
+    if name == "openvino" and not installed:
+        raise SettingsError("OpenVINO is not installed here: pip install openvino, or leave out --runtime")
+    if name == "openvino" and device != "cpu":
+        raise SettingsError(f"OpenVINO computes on the processor, not on '{device}'; give --device cpu with it")
+    return name or ("openvino" if installed and device == "cpu" else "torch")
 
 
 DEFAULT_WINDOW_M = GeneralistCard.model_fields["window_m"].default
@@ -87,6 +104,14 @@ class Models:
 
     specialist: Specialist
     refiner: Refiner | None
+
+    def compiled(self) -> "Models":
+        """The same, faster on a processor; a large generalist, which takes all cores for one crop, stays as it is."""
+        threads = torch.get_num_threads()
+        refiner = self.refiner
+        if refiner is not None and not is_large(refiner.generalist):
+            refiner = replace(refiner, generalist=refiner.generalist.compiled(threads))
+        return Models(self.specialist.compiled(threads), refiner)
 
 
 def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: Path | None = None) -> Models:

@@ -36,7 +36,7 @@ from uvsam.vectors.geopackage import check_output, write_villages
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
 from uvsam.workflows.computing import open_computing
-from uvsam.workflows.loading import Models, ModelsRecipe, Refiner
+from uvsam.workflows.loading import Models, ModelsRecipe, Refiner, choose_runtime
 from uvsam.workflows.preview import write_preview
 from uvsam.workflows.refining import Asked, Refined, refine_scene
 from uvsam.workflows.scoring import Scored, Scoring, score_scene
@@ -155,6 +155,7 @@ def predict(
             support=refined.support if refined else None, seeds_path=rough if refined else None, progress=progress,
         )  # fmt: skip
         metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
+        metadata["runtime"] = _runtime(settings, models)
         if refiner and refined:
             metadata |= _refinement(refiner, refined)
         if failures:
@@ -196,8 +197,14 @@ def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, models:
         "model": models.specialist.card.sha256,
         "generalist": models.refiner and models.refiner.sha256,
         "device": models.specialist.device.type,
-        "versions": [uvsam.__version__, torch.__version__],
+        "versions": [uvsam.__version__, torch.__version__, _runtime(settings, models)],
     }
+
+
+def _runtime(settings: PredictSettings, models: Models) -> str:
+    """What computes the networks, with its version."""
+    name = choose_runtime(settings.runtime, models.specialist.device.type)
+    return f"{name} {importlib.metadata.version(name)}"
 
 
 def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dict[str, float]]:

@@ -19,6 +19,10 @@ class Mirrored:
     def __init__(self, generalist: Generalist) -> None:
         self.generalist = generalist
 
+    def compiled(self, threads: int) -> "Mirrored":
+        """The same on a processor, faster."""
+        return Mirrored(self.generalist.compiled(threads))
+
     @property
     def input_px(self) -> int:
         """Side of the crops it looks at, in pixels."""

@@ -1,0 +1,89 @@
+"""A compiled network says what PyTorch says, from any thread, in any batch; what cannot be compiled stays as it is."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uvsam.catalog.cards import BUNDLED_SPECIALIST, DEFAULT_MODEL, Network
+from uvsam.models.compiled import TOLERANCE, Compiled
+from uvsam.models.encoders import ENCODERS
+from uvsam.models.specialist import ModelRecipe, build_network, load_specialist
+from uvsam.models.uvsam import load_uvsam
+
+pytest.importorskip("openvino")
+
+
+def compiled(network: nn.Module, image: Tensor, threads: int = 1) -> Compiled:
+    """Compiled for the shape of an image, and not left to PyTorch."""
+    made = Compiled(network.eval(), threads)
+    made(image)
+    assert None not in made._models.values()
+    return made
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    assert (found - expected).abs().max() <= TOLERANCE * max(1.0, float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("arch", ["segformer", "unet", "deeplabv3plus", "fpn", "fcn"])
+@pytest.mark.parametrize("encoder", ["mit_b0", "resnet18", "tf_efficientnet_lite2"])
+def test_every_architecture_says_the_same(arch: str, encoder: str) -> None:
+    if (arch, encoder) in [("deeplabv3plus", "mit_b0")]:
+        pytest.skip("no such network")
+    torch.manual_seed(1)
+    network, images = build_network(Network(arch=arch, encoder=encoder), 3), torch.randn(2, 3, 192, 256)
+    found = compiled(network, images)(images)
+    with torch.no_grad():
+        assert_close(found, network(images))
+
+
+@pytest.mark.parametrize("encoder", ["tiny", "efficientvit_l0"])
+def test_encoders_of_generalists_say_the_same(encoder: str) -> None:
+    spec = ENCODERS[encoder]
+    network, image = spec.build(), torch.randn(1, 3, spec.input_px, spec.input_px)
+    with torch.no_grad():
+        assert_close(compiled(network, image)(image), network(image))
+
+
+def test_the_bundled_model_scores_the_same() -> None:
+    specialist = load_specialist(ModelRecipe(BUNDLED_SPECIALIST))
+    pixels, valid = torch.rand(1, 3, 256, 256) * 255, torch.rand(1, 256, 256) > 0.1
+    found = specialist.compiled(1).scores(pixels, valid, views=2)
+    assert (found - specialist.scores(pixels, valid, views=2)).abs().max() < 1e-4
+    _, _, generalist = load_uvsam(ModelRecipe(DEFAULT_MODEL))
+    side = generalist.input_px
+    pixels, valid = torch.rand(2, 3, side, side) * 255, torch.ones(2, side, side, dtype=torch.bool)
+    assert_close(generalist.compiled(1).embed(pixels, valid), generalist.embed(pixels, valid))
+
+
+def test_neither_batch_nor_threads_change_a_digit() -> None:
+    network = build_network(Network(), 2)
+    images = torch.randn(6, 3, 64, 96)
+    one, two = compiled(network, images), compiled(network, images, threads=2)
+    expected = torch.cat([one(image[None]) for image in images])
+    assert torch.equal(one(images), expected)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(torch.equal(found, expected) for found in threads.map(two, [images] * 8))
+
+
+def test_each_shape_is_compiled_and_compared() -> None:
+    network = compiled(nn.Conv2d(3, 2, 3), torch.randn(1, 3, 32, 32))
+    for shape in ((1, 3, 32, 32), (2, 3, 40, 33)):
+        images = torch.randn(shape)
+        with torch.no_grad():
+            assert_close(network(images), network.network(images))
+
+
+class Wrong(nn.Module):
+    """A network that says something else each time."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + torch.rand(1)
+
+
+def test_what_says_something_else_stays_with_pytorch() -> None:
+    made = Compiled(Wrong().eval(), 1)
+    made(torch.zeros(1, 3, 32, 32))
+    assert list(made._models.values()) == [None]
