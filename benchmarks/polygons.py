@@ -82,7 +82,7 @@ def with_rasterio(scores: Path, out: Path) -> None:
 
 
 def alone(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call a function in a process of its own. The parent stays small, for a child begins with the peak of its parent."""
+    """Call a function in a process of its own. The parent stays small: a child begins with its peak."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args, **options).result()
 

@@ -23,10 +23,10 @@ Geometries = NDArray[np.object_]
 class Edges(NamedTuple):
     """Vertical edges of regions, from row ``top`` to ``bottom`` of pixel corners.
 
-    ``x2 // 2`` is their column of pixel corners; odd where the region lies to the left. Where a region touches itself at
-    a corner, one edge ends and one begins there. That order of ``x2`` makes each of the two turn around one of the other
-    two pixels. One of these is enclosed by the region, so its ring is a hole that touches the outer ring, and every ring
-    passes a point once.
+    ``x2 // 2`` is their column of pixel corners; odd where the region lies to the left. Where a region touches itself
+    at a corner, one edge ends and one begins there. That order of ``x2`` makes each of the two turn around one of the
+    other two pixels. One of these is enclosed by the region, so its ring is a hole that touches the outer ring, and
+    every ring passes a point once.
     """
 
     region: Ints
@@ -62,8 +62,8 @@ def polygonize(strips: Iterable[tuple[int, Ints]]) -> Iterator[tuple[Ints, Geome
     """Labels and their polygons, in pixel coordinates (x right, y down, pixel (0, 0) covers [0, 1] x [0, 1]).
 
     The pixels of a label must be 4-connected. Polygons are valid, keep their holes, have a vertex exactly where their
-    outline turns, and do not overlap. Law: rasterising them gives back the labels. They do not depend on the strips, and
-    each comes as soon as a strip was passed in which its label does not reach the last row.
+    outline turns, and do not overlap. Law: rasterising them gives back the labels. They do not depend on the strips,
+    and each comes as soon as a strip was passed in which its label does not reach the last row.
 
     Args:
         strips: (first row, labels (rows, W), 0 for none) from the top; rows between strips have no label.
@@ -148,8 +148,8 @@ def _link(edges: Edges) -> tuple[Ints, Geometries]:
     corner = np.arange(size, dtype=np.int32)
     place = np.empty(size, np.int32)
     place[order] = corner
-    # Corners in a row come in pairs: (0, 1), (2, 3), ..., and so do those of an edge. A ring goes along a row, then down
-    # or up an edge: the even corner of a pair leads, the odd one follows.
+    # Corners in a row come in pairs: (0, 1), (2, 3), ..., and so do those of an edge. A ring goes along a row, then
+    # down or up an edge: the even corner of a pair leads, the odd one follows.
     following = place[order[corner ^ 1] ^ 1]
     walk, ring_starts = _walk(following)
     ring_sizes = np.diff(np.append(ring_starts, len(walk)))
