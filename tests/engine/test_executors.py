@@ -1,12 +1,13 @@
 """The same results wherever tasks run, few under way at a time, and errors that arrive."""
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from uvsam.engine.executors import AHEAD, open_run
+from uvsam.engine.executors import AHEAD, in_order, open_run
 from uvsam.errors import SettingsError
 
 PLACES: dict[str, dict[str, Any]] = {
@@ -28,6 +29,17 @@ def test_every_task_is_done_once(place: str) -> None:
         with pytest.raises(ValueError, match="not this one"):
             list(run(square, [1, 666, 2]))
         assert sorted(run(square, range(5))) == [0, 1, 4, 9, 16]  # an error leaves it usable
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_results_can_come_in_the_order_of_their_tasks(place: str) -> None:
+    with open_run(**PLACES[place]) as run:
+        assert list(in_order(run, slow_at_first, range(12))) == list(range(12))
+
+
+def slow_at_first(task: int) -> int:
+    time.sleep(0.1 if task % 4 == 0 else 0)
+    return task
 
 
 def test_few_tasks_are_under_way_at_a_time() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rasterio.features import rasterize
@@ -53,8 +53,16 @@ def test_polygonise_then_rasterise_is_the_mask_on_any_grid(mask, grid):
 @given(st.one_of(masks, blobs), st.integers(1, 9))
 def test_polygons_are_valid_apart_minimal_and_those_of_gdal_whatever_the_strips(mask, rows):
     labels, count = ndimage.label(mask)
-    ids, polygons = polygonize(split(labels, rows))
+    found, whole = (
+        [(label, polygon) for part in polygonize(strips) for label, polygon in zip(*part, strict=True)]
+        for strips in (split(labels, rows), [(0, labels)])
+    )
+    found.sort(key=lambda pair: pair[0])
+    ids, polygons = (np.array(list(part)) for part in zip(*found, strict=True)) if found else np.zeros((2, 0), object)
     assert ids.tolist() == list(range(1, count + 1))
+    assert [polygon.wkb for polygon in polygons] == [
+        polygon.wkb for _, polygon in sorted(whole, key=lambda pair: pair[0])
+    ]
     assert shapely.is_valid(polygons).all()
     assert math.isclose(shapely.area(polygons).sum(), mask.sum())
     assert shapely.union_all(polygons).area == mask.sum()
@@ -66,6 +74,25 @@ def test_polygons_are_valid_apart_minimal_and_those_of_gdal_whatever_the_strips(
         assert shapely.equals(shapely.make_valid(gdal[label]), polygon)
         # Nothing left to drop: every vertex is a turn.
         assert len(shapely.get_coordinates(polygon)) == len(shapely.get_coordinates(shapely.simplify(polygon, 0)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(blobs, st.integers(1, 9))
+def test_a_polygon_comes_as_soon_as_its_label_ends(mask, rows):
+    labels, count = ndimage.label(mask)
+    assume(count)
+    taken = 0
+
+    def strips():
+        nonlocal taken
+        for strip in split(labels, rows):
+            taken += 1
+            yield strip
+
+    due = {label + 1: place[0].stop // rows + 1 for label, place in enumerate(ndimage.find_objects(labels))}
+    last = -(-len(labels) // rows)
+    for ids, _ in polygonize(strips()):
+        assert [min(due[label], last) for label in ids.tolist()] == [taken] * len(ids)
 
 
 def whole_array_regions(values, rules, gsd_m):

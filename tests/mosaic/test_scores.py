@@ -57,6 +57,10 @@ def test_strips_stay_within_their_budget():
     assert strip_rows(80_000) == 200
     assert strip_rows(10_000_000) == 64
     assert strip_rows(80_000, halo_px=300) == 600
+    assert strip_rows(20_000, block_rows=512) == 512  # whole blocks
+    assert strip_rows(4_000, block_rows=512) == 7 * 512
+    assert strip_rows(80_000, block_rows=512) == 512
+    assert strip_rows(80_000, block_rows=5_000) == 200
 
 
 def test_a_broken_file_is_a_one_line_error(tmp_path):

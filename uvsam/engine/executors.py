@@ -6,7 +6,9 @@ itself. At any time a few tasks per worker are under way, so a million of them n
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +41,21 @@ def here(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[
     return map(function, tasks)
 
 
+def in_order(run: Run, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """The results in the order of their tasks; those that come early wait."""
+    early: dict[int, Result] = {}
+    due = 0
+    for number, result in run(partial(_numbered, function), enumerate(tasks)):
+        early[number] = result
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def _numbered(function: Callable[[Task], Result], task: tuple[int, Task]) -> tuple[int, Result]:
+    return task[0], function(task[1])
+
+
 @contextmanager
 def open_run(
     workers: int = 1, *, processes: bool = False, dask: str | None = None, even_one: bool = False
@@ -57,25 +74,41 @@ def open_run(
     if dask is None and workers == 1 and not even_one:
         yield here
         return
-    from dask.config import set as set_dask
-    from distributed import Client, LocalCluster
-
     if dask is not None:
         with _quietly(), _connected(dask) as client:
             yield _on(client)
         return
-    shape = (
-        {"n_workers": workers, "threads_per_worker": 1}
-        if processes
-        else {"n_workers": 1, "threads_per_worker": workers}
-    )
+    if not processes:
+        with ThreadPoolExecutor(workers) as pool:
+            yield _in_threads(pool, workers)
+        return
+    from dask.config import set as set_dask
+    from distributed import Client, LocalCluster
+
     with (
         _quietly(),
         set_dask({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}),
-        LocalCluster(**shape, processes=processes, dashboard_address=None, memory_limit=0) as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
         yield _on(client)
+
+
+def _in_threads(pool: ThreadPoolExecutor, threads: int) -> Run:
+    def run(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        waiting = iter(tasks)
+        under_way = {pool.submit(function, task) for task in islice(waiting, AHEAD * threads)}
+        try:
+            while under_way:
+                finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+                    under_way |= {pool.submit(function, task) for task in islice(waiting, 1)}
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    return run
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from uvsam.engine.executors import Run, here
 from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
 from uvsam.mosaic.scores import lowest_level, read_strips
 from uvsam.progress import Progress, silent
@@ -21,11 +22,14 @@ class Band(NamedTuple):
     gains: NDArray[np.float64]
 
 
-def band_of(regions: Regions, progress: Progress = silent) -> Band:
+def band_of(regions: Regions, *, run: Run = here, progress: Progress = silent) -> Band:
     """Pixels in doubt, inside and around each region.
 
     Around it are those that belong to the same region at the lower threshold; where that one holds several, they are
     shared in proportion to their pixels. Memory is that of the regions.
+
+    Args:
+        run: where the wider regions are found.
 
     Raises:
         SceneError: the scores cannot be read.
@@ -34,7 +38,7 @@ def band_of(regions: Regions, progress: Progress = silent) -> Band:
     lower, upper = (float(expit(logit(rules.threshold) + step)) for step in (-BAND, BAND))
     wide = find_regions(
         regions.scores_path, RegionRules(lower, rules.threshold, rules.min_area_m2, rules.close_m), regions.gsd_m,
-        rows=regions.rows,
+        rows=regions.rows, run=run,
     )  # fmt: skip
     sure = lowest_level(upper)
     loses, doubt = np.zeros(count), np.zeros(len(wide) + 1)

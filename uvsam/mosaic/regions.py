@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
-from uvsam.mosaic.scores import LEVELS, Strip, lowest_level, raster_shape, read_strips, strip_rows
+from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs, paint_runs
+from uvsam.mosaic.scores import LEVELS, Strip, lowest_level, plan_strips, raster_shape, read_strip
 from uvsam.progress import Progress, silent
 from uvsam.raster.writer import RasterWriter
 
-_BLOCK_PX = 1_000_000
 _NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
 
 
@@ -59,6 +60,7 @@ class Regions:
         mean_score: (N,) float64, mean score of the region's pixels: the expected share of it that is village.
         on_edge: (N,) bool, touches the scene's border or a pixel that was not looked at.
         bounds_px: (N, 4) int64, first row, first column, and one past the last row and column.
+        strips: those that have a region, from the top.
     """
 
     scores_path: Path
@@ -69,10 +71,34 @@ class Regions:
     mean_score: NDArray[np.float64]
     on_edge: NDArray[np.bool_]
     bounds_px: NDArray[np.int64]
-    strips: tuple[tuple[NDArray[np.int32], NDArray[np.int32]], ...]  # per strip: labels that survive, their regions
+    strips: tuple["RegionStrip", ...]
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class RegionStrip:
+    """A strip of the scene and which of its labels are which regions: a task, small enough to travel.
+
+    The labels are computed a second time, which costs less than keeping them.
+    """
+
+    scores_path: Path
+    rules: RegionRules
+    gsd_m: tuple[float, float]
+    rows: range
+    labels: Ints
+    regions: Ints
+
+    def runs(self) -> Runs:
+        """Runs of the regions in this strip."""
+        strip = read_strip(self.scores_path, self.rows, halo_px=_halo_px(self.rules, self.gsd_m))
+        runs, count = label_runs(find_runs(_foreground(strip, self.rules, self.gsd_m), strip.row))
+        table = np.zeros(count + 1, np.int32)
+        table[self.labels] = self.regions
+        runs = runs._replace(label=table[runs.label])
+        return runs.take(runs.label > 0)
 
 
 def find_regions(
@@ -82,6 +108,7 @@ def find_regions(
     *,
     seeds_path: Path | str | None = None,
     rows: int | None = None,
+    run: Run = here,
     progress: Progress = silent,
 ) -> Regions:
     """4-connected regions of a score raster.
@@ -96,56 +123,43 @@ def find_regions(
         gsd_m: ground metres per pixel (x, y).
         seeds_path: score raster on the same grid whose scores are compared with ``seed_threshold``; default: the same.
         rows: rows per strip, for tests.
+        run: where strips are computed; its workers read the rasters under the same names.
 
     Raises:
         SceneError: the raster cannot be read.
     """
+    scores_path = Path(scores_path).absolute()
+    seeds_path = None if seeds_path is None else Path(seeds_path).absolute()
     height, width = raster_shape(scores_path)
-    halo_px = _halo_px(rules, gsd_m)
-    rows = rows or strip_rows(width, halo_px)
-    # Half a pixel in a million forgives the rounding of the pixel area.
-    min_pixels = rules.min_area_m2 / (gsd_m[0] * gsd_m[1]) * (1 - 1e-9)
-    seed = lowest_level(rules.seed_threshold)
-
-    parts = _Parts()
-    previous = np.zeros(width, np.int32)
-    strips = read_strips(scores_path, halo_px=halo_px, rows=rows)
-    seeds = None if seeds_path is None else read_strips(seeds_path, rows=rows)
-    for strip in strips:
-        seeding = strip if seeds is None else next(seeds)
-        labels, count = _label(strip, rules, gsd_m)
-        if count:
-            part = _measure(strip, labels, count, seeding.values[seeding.core])
-            keep = (part.pixels >= min_pixels) & (part.max_level >= seed)
-            # A region that goes on in the next strip is judged when it is complete.
-            if strip.row > 0:
-                keep[labels[0]] = True
-            if strip.row + strip.rows < height:
-                keep[labels[-1]] = True
-            keep[0] = False
-            table = parts.add(part, keep)
-            parts.join(previous, table[labels[0]])
-            previous = table[labels[-1]]
-        else:
-            parts.add_nothing()
-            previous = np.zeros(width, np.int32)
-        progress("joining villages across tiles (image rows)", strip.row + strip.rows, height)
-    return parts.merge(Path(scores_path), rules, gsd_m, rows, min_pixels, seed)
+    planned = plan_strips(scores_path, halo_px=_halo_px(rules, gsd_m), rows=rows)
+    parts = _Parts(width)
+    tasks = (_Strip(scores_path, seeds_path, rules, gsd_m, rows, height) for rows in planned)
+    for strip, found in zip(planned, in_order(run, _find, tasks), strict=True):
+        parts.add(found)
+        progress("joining villages across tiles (image rows)", strip.stop, height)
+    regions, strips = parts.merge(rules, gsd_m)
+    return Regions(
+        scores_path=scores_path,
+        rules=rules,
+        gsd_m=gsd_m,
+        rows=len(planned[0]),
+        pixels=regions.pixels,
+        mean_score=(regions.level_sum - regions.pixels) / (regions.pixels * LEVELS),
+        on_edge=regions.on_edge,
+        bounds_px=regions.bounds_px,
+        strips=tuple(
+            RegionStrip(scores_path, rules, gsd_m, rows, labels, ids)
+            for rows, (labels, ids) in zip(planned, strips, strict=True)
+            if ids.size
+        ),
+    )
 
 
-def region_strips(regions: Regions) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """(first row, region of every pixel (rows, W) int32, 0 for none) for each strip that has a region, from the top.
-
-    The labels are computed a second time, which costs less than keeping a raster of them.
-    """
-    halo_px = _halo_px(regions.rules, regions.gsd_m)
-    strips = read_strips(regions.scores_path, halo_px=halo_px, rows=regions.rows)
-    for strip, (kept, ids) in zip(strips, regions.strips, strict=True):
-        if kept.size:
-            labels, count = _label(strip, regions.rules, regions.gsd_m)
-            table = np.zeros(count + 1, np.int32)
-            table[kept] = ids
-            yield strip.row, table.take(labels, mode="clip")
+def region_strips(regions: Regions) -> Iterator[tuple[int, Ints]]:
+    """(first row, region of every pixel (rows, W) int32, 0 for none) for each strip that has a region, from the top."""
+    _, width = raster_shape(regions.scores_path)
+    for strip in regions.strips:
+        yield strip.rows.start, paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), width))
 
 
 def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
@@ -165,27 +179,37 @@ def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
 
 
 def _halo_px(rules: RegionRules, gsd_m: tuple[float, float]) -> int:
-    """A closing looks two radii away; whether a pixel touches what was not looked at, one row."""
-    return max(1, 2 * (len(disc_half_widths(rules.close_m, gsd_m)) - 1))
+    """A closing looks two radii away."""
+    return 2 * (len(disc_half_widths(rules.close_m, gsd_m)) - 1)
 
 
-def _label(strip: Strip, rules: RegionRules, gsd_m: tuple[float, float]) -> tuple[NDArray[np.int32], int]:
-    """Labels (rows, W) int32 of the strip's own rows, and how many there are."""
-    mask = strip.values >= lowest_level(rules.threshold)
+def _least_px(rules: RegionRules, gsd_m: tuple[float, float]) -> float:
+    # A part in a thousand million forgives the rounding of the pixel area.
+    return rules.min_area_m2 / (gsd_m[0] * gsd_m[1]) * (1 - 1e-9)
+
+
+def _foreground(strip: Strip, rules: RegionRules, gsd_m: tuple[float, float]) -> NDArray[np.bool_]:
+    """(rows, W) of the strip's own rows."""
+    mask: NDArray[np.bool_] = strip.values >= lowest_level(rules.threshold)
     if rules.close_m:
         mask = close_mask(mask, rules.close_m, gsd_m) & (strip.values > 0)
-    mask = mask[strip.core]
-    if not mask.any():
-        return np.zeros(mask.shape, np.int32), 0
-    if mask.all():
-        return np.ones(mask.shape, np.int32), 1
-    labels = np.empty(mask.shape, np.int32)
-    return labels, int(ndimage.label(mask, output=labels))
+    return mask[strip.core]
+
+
+class _Strip(NamedTuple):
+    """A task: find the parts of regions in some rows."""
+
+    scores_path: Path
+    seeds_path: Path | None
+    rules: RegionRules
+    gsd_m: tuple[float, float]
+    rows: range
+    height: int
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Statistics of one strip's labels; entry 0 is the background."""
+    """Statistics of some labels."""
 
     pixels: NDArray[np.int64]
     level_sum: NDArray[np.int64]
@@ -193,123 +217,141 @@ class _Part:
     on_edge: NDArray[np.bool_]
     bounds_px: NDArray[np.int64]
 
+    def take(self, index: NDArray[np.int64]) -> "_Part":
+        return _Part(*(getattr(self, field.name)[index] for field in fields(self)))
 
-def _measure(strip: Strip, labels: NDArray[np.int32], count: int, seeds: NDArray[np.uint8]) -> _Part:
-    pixels, level_sum = np.zeros((2, count + 1), np.int64)
-    max_level = np.zeros(count + 1, np.uint8)
-    on_edge = np.zeros(count + 1, np.bool_)
-    bounds_px = np.full((count + 1, 4), _NOTHING)
-    # In blocks of rows: the counting below takes 17 bytes per pixel.
-    step = max(1, _BLOCK_PX // labels.shape[1])
-    for start in range(0, len(labels), step):
-        block = labels[start : start + step]
-        first = strip.core.start + start
-        around = strip.values[first - 1 : first + len(block) + 1]
-        inside = block > 0
-        where, levels = block[inside], around[1:-1][inside]
-        pixels += np.bincount(where, minlength=count + 1)
-        level_sum += np.bincount(where, levels, minlength=count + 1).astype(np.int64)
-        np.maximum.at(max_level, where, seeds[start : start + step][inside])
-        _extend(bounds_px, block, strip.row + start)
 
-        on_edge[block[:, [0, -1]]] = True
-        unseen = around == 0  # also the rows outside the scene
-        if unseen.any():
-            on_edge[block[unseen[:-2] | unseen[2:]]] = True
-            on_edge[block[:, 1:][unseen[1:-1, :-1]]] = True
-            on_edge[block[:, :-1][unseen[1:-1, 1:]]] = True
+class _Found(NamedTuple):
+    """What survives of a strip.
+
+    Attributes:
+        labels: (K,) what the strip calls them.
+        part: of these.
+        first, last: (W,) number among these, from 1, along the first and the last row; 0 for none, -1 for a pixel that
+            was not looked at.
+    """
+
+    labels: Ints
+    part: _Part
+    first: Ints
+    last: Ints
+
+
+def _find(task: _Strip) -> _Found:
+    rules, rows = task.rules, task.rows
+    strip = read_strip(task.scores_path, rows, halo_px=_halo_px(rules, task.gsd_m))
+    levels, mask = strip.values[strip.core], _foreground(strip, rules, task.gsd_m)
+    runs, count = label_runs(find_runs(mask))
+    seeds = levels if task.seeds_path is None else read_strip(task.seeds_path, rows).values
+    part = _measure(levels, mask, runs, count, seeds)
+    part.bounds_px[:, [0, 2]] += rows.start
+    keep = (part.pixels >= _least_px(rules, task.gsd_m)) & (part.max_level >= lowest_level(rules.seed_threshold))
+    # A region that goes on in the next strip is judged when it is complete.
+    if rows.start > 0:
+        keep[runs.label[runs.row == 0] - 1] = True
+    if rows.stop < task.height:
+        keep[runs.label[runs.row == len(rows) - 1] - 1] = True
+    kept = np.flatnonzero(keep)
+    table = np.zeros(count + 1, np.int32)
+    table[kept + 1] = np.arange(1, len(kept) + 1)
+    runs = runs._replace(label=table[runs.label])
+    first, last = (
+        np.where(levels[row] == 0, -1, paint_runs(runs.take(runs.row == row), row, (1, mask.shape[1]))[0])
+        for row in (0, len(rows) - 1)
+    )
+    return _Found((kept + 1).astype(np.int32), part.take(kept), first, last)
+
+
+def _measure(
+    levels: NDArray[np.uint8], mask: NDArray[np.bool_], runs: Runs, count: int, seeds: NDArray[np.uint8]
+) -> _Part:
+    pixels, level_sum = np.zeros((2, count), np.int64)
+    max_level, on_edge = np.zeros(count, np.uint8), np.zeros(count, np.bool_)
+    bounds_px = np.tile(_NOTHING, (count, 1))
+    if not count:
+        return _Part(pixels, level_sum, max_level, on_edge, bounds_px)
+    label, lengths, width = runs.label - 1, runs.stop - runs.start, mask.shape[1]
+    # The foreground's pixels in one line, and where in it each run begins.
+    begins = np.append(0, np.cumsum(lengths, dtype=np.int64)[:-1])
+    np.add.at(pixels, label, lengths)
+    np.add.at(level_sum, label, np.add.reduceat(levels[mask], begins, dtype=np.int64))
+    np.maximum.at(max_level, label, np.maximum.reduceat(seeds[mask], begins))
+
+    on_edge[label[(runs.start == 0) | (runs.stop == width)]] = True
+    unseen = levels == 0
+    if unseen.any():
+        on_edge[label[unseen[runs.row, runs.start - 1] | unseen[runs.row, runs.stop % width]]] = True
+        near = np.zeros_like(mask)
+        near[1:] = unseen[:-1]
+        near[:-1] |= unseen[1:]
+        on_edge[label[np.logical_or.reduceat(near[mask], begins)]] = True
+
+    for bound, field in enumerate((runs.row, runs.start)):
+        np.minimum.at(bounds_px[:, bound], label, field)
+    for bound, field in enumerate((runs.row + 1, runs.stop), start=2):
+        np.maximum.at(bounds_px[:, bound], label, field)
     return _Part(pixels, level_sum, max_level, on_edge, bounds_px)
-
-
-def _extend(bounds_px: NDArray[np.int64], labels: NDArray[np.int32], row: int) -> None:
-    """Extend the bounds of labels by a block whose first row is ``row``: by the ends of its runs, not all pixels."""
-    changes = np.diff(labels, axis=1, prepend=0, append=0) != 0
-    y, x = np.nonzero(changes[:, :-1] & (labels > 0))
-    label = labels[y, x]
-    np.minimum.at(bounds_px[:, 0], label, y + row)
-    np.minimum.at(bounds_px[:, 1], label, x)
-    np.maximum.at(bounds_px[:, 2], label, y + row + 1)
-    y, x = np.nonzero(changes[:, 1:] & (labels > 0))
-    np.maximum.at(bounds_px[:, 3], labels[y, x], x + 1)
 
 
 class _Parts:
     """Collects what survives of each strip and which parts of neighbouring strips are one region."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         self._size = 0
-        self._parts: list[_Part] = []
-        self._labels: list[NDArray[np.int32]] = []
-        self._seams: list[NDArray[np.int32]] = []
+        self._found: list[tuple[Ints, _Part]] = []
+        self._seams: list[NDArray[np.int64]] = []
+        self._on_edge: list[NDArray[np.int64]] = []
+        self._above = np.full(width, -1)  # parts along the last row, from 1; nothing was looked at above the scene
 
-    def add_nothing(self) -> None:
-        self._labels.append(np.zeros(0, np.int32))
-
-    def add(self, part: _Part, keep: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Keep some labels of the next strip; returns label -> number of the part, from 1 (0 for what is dropped)."""
-        kept = np.flatnonzero(keep).astype(np.int32)
-        self._labels.append(kept)
-        self._parts.append(_Part(*(getattr(part, field.name)[kept] for field in fields(_Part))))
-        table = np.zeros(len(keep), np.int32)
-        table[kept] = np.arange(self._size + 1, self._size + 1 + len(kept))
-        self._size += len(kept)
-        return table
-
-    def join(self, above: NDArray[np.int32], below: NDArray[np.int32]) -> None:
-        """Part numbers along the two sides of a seam: those face to face are one region."""
+    def add(self, found: _Found) -> None:
+        """Add the next strip. Parts face to face along the seam are one region."""
+        above, below = self._above, self._numbers(found.first)
         touching = (above > 0) & (below > 0)
         if touching.any():
             self._seams.append(np.unique(np.stack([above[touching], below[touching]]), axis=1))
+        self._on_edge += [above[(above > 0) & (below < 0)], below[(below > 0) & (above < 0)]]
+        self._above = self._numbers(found.last)
+        self._found.append((found.labels, found.part))
+        self._size += len(found.labels)
 
-    def merge(
-        self,
-        scores_path: Path,
-        rules: RegionRules,
-        gsd_m: tuple[float, float],
-        rows: int,
-        min_pixels: float,
-        seed: int,
-    ) -> Regions:
+    def _numbers(self, line: Ints) -> NDArray[np.int64]:
+        return np.where(line > 0, line + np.int64(self._size), line)
+
+    def merge(self, rules: RegionRules, gsd_m: tuple[float, float]) -> tuple[_Part, list[tuple[Ints, Ints]]]:
+        """The regions, and for each strip the labels that are of one, and of which, from 1."""
         size = self._size
-        seams = np.concatenate(self._seams, axis=1) - 1 if self._seams else np.zeros((2, 0), np.int32)
+        seams = np.concatenate(self._seams, axis=1) - 1 if self._seams else np.zeros((2, 0), np.int64)
         graph = coo_array((np.ones(seams.shape[1], np.bool_), (seams[0], seams[1])), shape=(size, size))
         count, group = connected_components(graph, directed=False) if size else (0, np.zeros(0, np.int32))
 
-        def collect(name: str, *shape: int) -> NDArray[np.int64]:
-            parts = [getattr(part, name) for part in self._parts] or [np.zeros((0, *shape))]
-            return np.concatenate(parts).astype(np.int64)
+        def collect(name: str) -> NDArray[np.int64]:
+            return np.concatenate([getattr(part, name) for _, part in self._found])
 
         pixels, level_sum = np.zeros((2, count), np.int64)
-        max_level, on_edge = np.zeros((2, count), np.int64)
+        max_level, on_edge = np.zeros(count, np.uint8), np.zeros(count, np.bool_)
+        bounds_px = np.tile(_NOTHING, (count, 1))
         np.add.at(pixels, group, collect("pixels"))
         np.add.at(level_sum, group, collect("level_sum"))
         np.maximum.at(max_level, group, collect("max_level"))
-        np.maximum.at(on_edge, group, collect("on_edge"))
-        bounds_px, bounds_of_parts = np.tile(_NOTHING, (count, 1)), collect("bounds_px", 4)
+        on_edge[group[collect("on_edge")]] = True
+        beyond = self._above[self._above > 0]  # the scene's last row
+        on_edge[group[np.concatenate([*self._on_edge, beyond]) - 1]] = True
+        bounds_of_parts = collect("bounds_px")
         np.minimum.at(bounds_px[:, :2], group, bounds_of_parts[:, :2])
         np.maximum.at(bounds_px[:, 2:], group, bounds_of_parts[:, 2:])
 
         first = np.full(count, size)
         np.minimum.at(first, group, np.arange(size))
         order = np.argsort(first)
-        order = order[(pixels[order] >= min_pixels) & (max_level[order] >= seed)]
+        order = order[
+            (pixels[order] >= _least_px(rules, gsd_m)) & (max_level[order] >= lowest_level(rules.seed_threshold))
+        ]
         region = np.zeros(count, np.int32)
         region[order] = np.arange(1, len(order) + 1)
 
         strips, start = [], 0
-        for labels in self._labels:
+        for labels, _ in self._found:
             ids = region[group[start : start + len(labels)]]
             strips.append((labels[ids > 0], ids[ids > 0]))
             start += len(labels)
-        pixels, level_sum, on_edge = pixels[order], level_sum[order], on_edge[order]
-        return Regions(
-            scores_path=scores_path,
-            rules=rules,
-            gsd_m=gsd_m,
-            rows=rows,
-            pixels=pixels,
-            mean_score=(level_sum - pixels) / (pixels * LEVELS),
-            on_edge=on_edge.astype(np.bool_),
-            bounds_px=bounds_px[order],
-            strips=tuple(strips),
-        )
+        return _Part(pixels, level_sum, max_level, on_edge, bounds_px).take(order), strips

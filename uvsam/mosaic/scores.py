@@ -18,6 +18,8 @@ from uvsam.errors import SceneError
 LEVELS = 254
 STRIP_PX = 16_000_000
 MIN_STRIP_ROWS = 64
+MOST_BLOCKS = 4
+"""A strip may be so many times as high as planned, where its raster has high blocks."""
 
 
 def quantise(score: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -73,32 +75,57 @@ class Strip:
         return slice(self.halo_px, self.halo_px + self.rows)
 
 
-def strip_rows(width: int, halo_px: int = 0) -> int:
-    """Rows per strip: about 16 Mpx, but at least 64 rows and twice the halo."""
-    return max(MIN_STRIP_ROWS, 2 * halo_px, STRIP_PX // max(width, 1))
-
-
-def read_strips(path: Path | str, *, halo_px: int = 0, rows: int | None = None) -> Iterator[Strip]:
-    """Strips from top to bottom; together their cores are the raster. Memory does not depend on its height.
+def strip_rows(width: int, halo_px: int = 0, block_rows: int = 1) -> int:
+    """Rows per strip: about 16 Mpx, but at least 64 rows and twice the halo; whole blocks if these are not higher.
 
     Args:
-        path: uint8 raster of one band.
-        halo_px: rows read above and below each strip.
+        block_rows: rows of the raster's blocks, so that each is read once.
+    """
+    rows = max(MIN_STRIP_ROWS, 2 * halo_px, STRIP_PX // max(width, 1))
+    return max(1, rows // block_rows) * block_rows if block_rows <= MOST_BLOCKS * rows else rows
+
+
+def plan_strips(path: Path | str, *, halo_px: int = 0, rows: int | None = None) -> list[range]:
+    """Rows of the strips that make up a raster, from top to bottom.
+
+    Args:
+        halo_px: rows that will be read above and below each strip.
         rows: rows per strip, default :func:`strip_rows`.
+
+    Raises:
+        SceneError: the raster cannot be opened.
+    """
+    with _opened(path) as dataset:
+        height, width = dataset.shape
+        rows = rows or strip_rows(width, halo_px, dataset.block_shapes[0][0])
+    return [range(row, min(row + rows, height)) for row in range(0, height, rows)]
+
+
+def read_strip(path: Path | str, rows: range, *, halo_px: int = 0) -> Strip:
+    """One strip of a uint8 raster of one band.
+
+    Args:
+        halo_px: rows read above and below.
 
     Raises:
         SceneError: the raster cannot be read.
     """
     with _opened(path) as dataset:
         height, width = dataset.shape
-        rows = rows or strip_rows(width, halo_px)
-        for row in range(0, height, rows):
-            core_rows = min(rows, height - row)
-            top, bottom = max(0, row - halo_px), min(height, row + core_rows + halo_px)
-            values = np.zeros((core_rows + 2 * halo_px, width), np.uint8)
-            inside = values[top - row + halo_px : bottom - row + halo_px]
-            inside[:] = dataset.read(1, window=RioWindow(0, top, width, bottom - top))
-            yield Strip(row, halo_px, values)
+        top, bottom = max(0, rows.start - halo_px), min(height, rows.stop + halo_px)
+        values = np.zeros((len(rows) + 2 * halo_px, width), np.uint8)
+        inside = values[top - rows.start + halo_px : bottom - rows.start + halo_px]
+        inside[:] = dataset.read(1, window=RioWindow(0, top, width, bottom - top))
+    return Strip(rows.start, halo_px, values)
+
+
+def read_strips(path: Path | str, *, halo_px: int = 0, rows: int | None = None) -> Iterator[Strip]:
+    """Strips from top to bottom; together their cores are the raster. Memory does not depend on its height.
+
+    As :func:`plan_strips` and :func:`read_strip`.
+    """
+    for planned in plan_strips(path, halo_px=halo_px, rows=rows):
+        yield read_strip(path, planned, halo_px=halo_px)
 
 
 def raster_shape(path: Path | str) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """Labels to polygons along pixel corners, strip by strip, without a seam.
 
-The polygons are traced from their corners: every corner of a region has one neighbour along its row and one along its
-column, so sorting the corners both ways links them into rings. Strips only add corners, nothing has to be merged.
+What a strip knows of an outline are its vertical edges: where a run of pixels begins or ends at the same column as the
+run above it, the edge goes on. Edges that meet at the seam of two strips are one edge, and nothing else happens there.
+The ends of all edges of a region are the corners of its polygon: sorted along rows they come in pairs too, which links
+them into rings.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,153 +12,164 @@ from typing import NamedTuple, Self
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-Ints = NDArray[np.int32]
+from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs
+
 Geometries = NDArray[np.object_]
 
-CHUNK_CORNERS = 1_000_000
-BLOCK_PX = 1_000_000
 
+class Edges(NamedTuple):
+    """Vertical edges of regions, from row ``top`` to ``bottom`` of pixel corners.
 
-class _Corners(NamedTuple):
-    """Corners of regions: ``y2 // 2, x2 // 2`` is the pixel corner.
-
-    Where a region touches itself at a corner it has two corners there; the lowest bit of ``x2`` puts them in order
-    along the row, that of ``y2`` along the column.
+    ``x2 // 2`` is their column of pixel corners; odd where the region lies to the left. Where a region touches itself
+    at a corner, one edge ends and one begins there. That order of ``x2`` makes each of the two turn around one of the
+    other two pixels. One of these is enclosed by the region, so its ring is a hole that touches the outer ring, and
+    every ring passes a point once.
     """
 
     region: Ints
-    y2: Ints
     x2: Ints
+    top: Ints
+    bottom: Ints
 
-    def take(self, index: slice | NDArray[np.int64]) -> Self:
-        return type(self)(self.region[index], self.y2[index], self.x2[index])
+    def take(self, index: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        return type(self)(*(field[index] for field in self))
+
+    def of(self, regions: Ints) -> NDArray[np.bool_]:
+        """Whether an edge is of one of some regions."""
+        return np.isin(self.region, regions)
 
 
-def polygonize(strips: Iterable[tuple[int, Ints]]) -> tuple[Ints, Geometries]:
+class Piece(NamedTuple):
+    """What one strip says of polygons.
+
+    Attributes:
+        rows: of the strip.
+        open: edges of regions that reach its first or its last row.
+        regions: (N,) the others.
+        polygons: (N,) of these.
+    """
+
+    rows: range
+    open: Edges
+    regions: Ints
+    polygons: Geometries
+
+
+def polygonize(strips: Iterable[tuple[int, Ints]]) -> Iterator[tuple[Ints, Geometries]]:
     """Labels and their polygons, in pixel coordinates (x right, y down, pixel (0, 0) covers [0, 1] x [0, 1]).
 
     The pixels of a label must be 4-connected. Polygons are valid, keep their holes, have a vertex exactly where their
-    outline turns, and do not overlap. Law: rasterising them gives back the labels.
+    outline turns, and do not overlap. Law: rasterising them gives back the labels. They do not depend on the strips,
+    and each comes as soon as a strip was passed in which its label does not reach the last row.
 
     Args:
         strips: (first row, labels (rows, W), 0 for none) from the top; rows between strips have no label.
 
-    Returns:
+    Yields:
         (N,) labels in ascending order, (N,) polygons.
     """
-    corners = _corners(strips)
-    corners = corners.take(np.argsort(corners.region, kind="stable"))
-    labels, starts = np.unique(corners.region, return_index=True)
-    polygons = np.empty(len(labels), object)
-    # Some regions at a time: the tables that link corners are larger than the polygons.
-    ends = np.append(starts[1:], len(corners.region))
-    first = 0
-    while first < len(labels):
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + CHUNK_CORNERS, side="right")))
-        polygons[first:last] = _link(corners.take(slice(starts[first], ends[last - 1])))
-        first = last
-    return labels, polygons
+    return join_pieces(draw_piece(find_runs(labels, row), range(row, row + len(labels))) for row, labels in strips)
 
 
 def polygonize_mask(mask: NDArray[np.bool_]) -> Geometries:
     """(N,) polygons of the 4-connected parts of a mask (H, W), in pixel coordinates."""
-    labels, _ = ndimage.label(mask)
-    return polygonize([(0, labels)])[1]
+    runs, _ = label_runs(find_runs(mask))
+    labels, polygons = (
+        np.concatenate(part) for part in zip(*join_pieces([draw_piece(runs, range(len(mask)))]), strict=True)
+    )
+    ordered: Geometries = polygons[np.argsort(labels)]
+    return ordered
 
 
-def _corners(strips: Iterable[tuple[int, Ints]]) -> _Corners:
-    found = [_Corners(*np.zeros((3, 0), np.int32))]
-    above: Ints | None = None
-    next_row = 0
-    for row, labels in _blocks(strips):
-        if above is not None and row != next_row:
-            found.append(_strip_corners(np.stack([above, np.zeros_like(above)]), next_row))
-            above = None
-        if above is None:
-            above = np.zeros(labels.shape[1], np.int32)
-        found.append(_strip_corners(np.vstack([above, labels]), row))
-        above, next_row = labels[-1], row + len(labels)
-    if above is not None:
-        found.append(_strip_corners(np.stack([above, np.zeros_like(above)]), next_row))
-    return _Corners(*(np.concatenate(field) for field in zip(*found, strict=True)))
+def draw_piece(runs: Runs, rows: range) -> Piece:
+    """What can be drawn of a strip alone."""
+    edges = _edges(runs)
+    at_seam = (edges.top == rows.start) | (edges.bottom == rows.stop)
+    is_open = edges.of(np.unique(edges.region[at_seam]))
+    return Piece(rows, edges.take(is_open), *_link(edges.take(~is_open)))
 
 
-def _blocks(strips: Iterable[tuple[int, Ints]]) -> Iterator[tuple[int, Ints]]:
-    """Strips cut into blocks of rows whose tables of neighbours fit into the processor's cache."""
-    for row, labels in strips:
-        step = max(1, BLOCK_PX // labels.shape[1])
-        for start in range(0, len(labels), step):
-            yield row + start, labels[start : start + step]
+def join_pieces(pieces: Iterable[Piece]) -> Iterator[tuple[Ints, Geometries]]:
+    """Polygons of a scene from what its strips say, from top to bottom, as in :func:`polygonize`."""
+    under_way = Edges(*np.zeros((4, 0), np.int32))
+    for piece in pieces:
+        edges = _join(under_way, piece.open, piece.rows.start)
+        goes_on = edges.of(np.unique(edges.region[edges.bottom == piece.rows.stop]))
+        regions, polygons = _link(edges.take(~goes_on))
+        under_way = edges.take(goes_on)
+        regions, polygons = np.append(regions, piece.regions), np.append(polygons, piece.polygons)
+        order = np.argsort(regions)
+        yield regions[order], polygons[order]
+    yield _link(under_way)
 
 
-def _strip_corners(labels: Ints, row: int) -> _Corners:
-    """Corners on the lines between the rows of ``labels``; the first of these lines is ``row``."""
-    labels = np.pad(labels, ((0, 0), (1, 1)))
-    same_x = labels[:, :-1] == labels[:, 1:]
-    same_y = labels[:-1] == labels[1:]
-    plain = (same_x[:-1] & same_x[1:]) | (same_y[:, :-1] & same_y[:, 1:])
-    y, x = np.nonzero(~plain)
-    a, b, c, d = labels[y, x], labels[y, x + 1], labels[y + 1, x], labels[y + 1, x + 1]  # a b / c d around the corner
-    y2, x2 = ((y + row) * 2).astype(np.int32), (x * 2).astype(np.int32)
-
-    ab, ac, ad, bc, bd, cd = a == b, a == c, a == d, b == c, b == d, c == d
-    found = []
-
-    def add(where: NDArray[np.bool_], region: Ints, tie_y: int = 0, tie_x: int = 0) -> None:
-        where = where & (region > 0)
-        found.append((region[where], y2[where] + np.int32(tie_y), x2[where] + np.int32(tie_x)))
-
-    add(~(ab | ac | ad), a)  # one pixel of the region
-    add(~(ab | bc | bd), b)
-    add(~(ac | bc | cd), c)
-    add(~(ad | bd | cd), d)
-    add(bc & bd & ~ab, b)  # three
-    add(ac & ad & ~ab, a)
-    add(ab & ad & ~ac, a)
-    add(ab & ac & ~ad, a)
-    # Two that meet at the corner: each corner belongs to one of the other two pixels. One of these is enclosed by the
-    # region, so that its ring is a hole that touches the outer ring, and every ring passes a point once.
-    falling, rising = ad & ~ab & ~ac, bc & ~ab & ~bd
-    add(falling, a, tie_y=0, tie_x=1)
-    add(falling, a, tie_y=1, tie_x=0)
-    add(rising, b, tie_y=0, tie_x=0)
-    add(rising, b, tie_y=1, tie_x=1)
-    return _Corners(*(np.concatenate(field) for field in zip(*found, strict=True)))
+def _edges(runs: Runs) -> Edges:
+    """Of one strip."""
+    x2 = np.concatenate([2 * runs.start, 2 * runs.stop + 1])
+    row = np.concatenate([runs.row, runs.row])
+    label = np.concatenate([runs.label, runs.label])
+    order = np.lexsort((row, x2))
+    x2, row, label = x2[order], row[order], label[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (x2[1:] != x2[:-1]) | (row[1:] != row[:-1] + 1) | (label[1:] != label[:-1])
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(order))[: len(first)] - 1
+    return Edges(label[first], x2[first], row[first], row[last] + np.int32(1))
 
 
-def _link(corners: _Corners) -> Geometries:
-    """Polygons of whole regions, in the order of their labels."""
-    corners = corners.take(np.lexsort((corners.x2, corners.y2 >> 1, corners.region)))
-    down = np.lexsort((corners.y2, corners.x2 >> 1, corners.region)).astype(np.int32)
-    size = len(down)
-    # Corners on a line come in pairs: (0, 1), (2, 3), ... along rows, likewise down columns.
-    below = np.empty(size, np.int32)
-    below[down[0::2]], below[down[1::2]] = down[1::2], down[0::2]
-    # A ring goes along a row, then down or up a column: the even corner of a pair leads, the odd one follows.
-    following = below[np.arange(size, dtype=np.int32) ^ 1]
-    order, ring_starts = _walk(following)
-    ring_sizes = np.diff(np.append(ring_starts, len(order)))
+def _join(above: Edges, below: Edges, seam: int) -> Edges:
+    """Edges of both sides of a seam, those that meet at it as one."""
+    ends, begins = np.flatnonzero(above.bottom == seam), np.flatnonzero(below.top == seam)
+    _, upper, lower = np.intersect1d(
+        _keys(above.take(ends)), _keys(below.take(begins)), assume_unique=True, return_indices=True
+    )
+    bottom = above.bottom.copy()
+    bottom[ends[upper]] = below.bottom[begins[lower]]
+    rest = np.ones(len(below.top), np.bool_)
+    rest[begins[lower]] = False
+    both = zip(above._replace(bottom=bottom), below.take(rest), strict=True)
+    return Edges(*(np.concatenate(fields) for fields in both))
+
+
+def _keys(edges: Edges) -> NDArray[np.int64]:
+    """What two edges that meet at a seam have in common."""
+    return (edges.region.astype(np.int64) << 32) + edges.x2
+
+
+def _link(edges: Edges) -> tuple[Ints, Geometries]:
+    """Whole regions in ascending order, and their polygons."""
+    # Two corners of each edge, sorted along the rows of each region.
+    y = np.stack([edges.top, edges.bottom], axis=1).ravel()
+    order = np.lexsort((edges.x2.repeat(2), y, edges.region.repeat(2))).astype(np.int32)
+    size = len(order)
+    corner = np.arange(size, dtype=np.int32)
+    place = np.empty(size, np.int32)
+    place[order] = corner
+    # Corners in a row come in pairs: (0, 1), (2, 3), ..., and so do those of an edge. A ring goes along a row, then
+    # down or up an edge: the even corner of a pair leads, the odd one follows.
+    following = place[order[corner ^ 1] ^ 1]
+    walk, ring_starts = _walk(following)
+    ring_sizes = np.diff(np.append(ring_starts, len(walk)))
 
     # Every step passes two corners, and a closed ring ends where it starts.
-    x, y = (corners.x2 >> 1).astype(np.float64), (corners.y2 >> 1).astype(np.float64)
-    coordinates = np.empty((2 * len(order) + len(ring_starts), 2))
+    x, y = edges.x2[order >> 1] >> 1, y[order]
+    coordinates = np.empty((2 * len(walk) + len(ring_starts), 2))
     offsets = np.append(0, np.cumsum(2 * ring_sizes + 1))
-    place = 2 * np.arange(len(order)) + np.repeat(np.arange(len(ring_starts)), ring_sizes)
-    coordinates[place, 0], coordinates[place, 1] = x[order], y[order]
-    coordinates[place + 1, 0], coordinates[place + 1, 1] = x[order ^ 1], y[order ^ 1]
+    steps = 2 * np.arange(len(walk)) + np.repeat(np.arange(len(ring_starts)), ring_sizes)
+    coordinates[steps, 0], coordinates[steps, 1] = x[walk], y[walk]
+    coordinates[steps + 1, 0], coordinates[steps + 1, 1] = x[walk ^ 1], y[walk ^ 1]
     coordinates[offsets[1:] - 1] = coordinates[offsets[:-1]]
 
     # Rings are ordered by their first corner, and the first corner of a region is on its outer ring.
-    ring_region = corners.region[order[ring_starts]]
-    polygon_offsets = np.append(np.flatnonzero(np.diff(ring_region, prepend=-1)), len(ring_region))
+    ring_region = edges.region[order[walk[ring_starts]] >> 1]
+    outer = np.flatnonzero(np.diff(ring_region, prepend=0))
     polygons: Geometries = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON, coordinates, (offsets, polygon_offsets)
+        shapely.GeometryType.POLYGON, coordinates, (offsets, np.append(outer, len(ring_region)))
     )
-    return polygons
+    return ring_region[outer], polygons
 
 
 def _walk(following: Ints) -> tuple[Ints, NDArray[np.int64]]:

@@ -39,6 +39,9 @@ VILLAGES = Layer(
         "model": "object",
     },
 )
+OUTLINES = Layer(
+    "outlines", "Polygon", {"region": "int64", "pixels": "int64", "confidence": "float64", "on_edge": "bool"}
+)
 _PERIOD = {"valid_from": "datetime64[s]", "valid_to": "datetime64[s]"}
 """When a row holds, for the temporal controller of QGIS: from the one day, up to the other; no end is today."""
 

@@ -2,28 +2,26 @@
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from uvsam.engine.executors import Run, here
 from uvsam.mosaic.band import band_of
 from uvsam.mosaic.instances import Support
-from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
+from uvsam.mosaic.regions import RegionRules, Regions, find_regions
 from uvsam.progress import Progress, silent
 from uvsam.vectors.holes import fill_holes
 from uvsam.vectors.measures import compactness, geodesic_measures, planar_measures
-from uvsam.vectors.polygonize import polygonize
+from uvsam.vectors.outlines import draw_outlines, place
+from uvsam.vectors.polygonize import Geometries
 from uvsam.vectors.schema import COVERAGE, VILLAGES, make_frame
 from uvsam.vectors.simplify import simplify
-
-Geometries = NDArray[np.object_]
 
 
 def villages_from_scores(
@@ -38,6 +36,7 @@ def villages_from_scores(
     model: str = "",
     support: Support | None = None,
     seeds_path: Path | None = None,
+    run: Run = here,
     progress: Progress = silent,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
     """Villages and what was looked at, in the CRS of ``geobox``.
@@ -55,6 +54,7 @@ def villages_from_scores(
         support: what a generalist said of the masks in refined scores; NaN in the villages without.
         seeds_path: the specialist's own scores, where a generalist refined them (see ``find_regions``).
         simplify_m: tolerance; 0 leaves the outline along pixel corners.
+        run: where strips are computed; its workers read the rasters under the same names.
 
     Returns:
         Frames with the schemas :data:`~uvsam.vectors.schema.VILLAGES` and :data:`~uvsam.vectors.schema.COVERAGE`.
@@ -64,10 +64,11 @@ def villages_from_scores(
         GeoreferencingError: the grid has no place on the ellipsoid.
     """
     crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
-    looked_at = _outlines(find_regions(score_path, RegionRules(0, 0), gsd_m), "drawing coverage (strips)", progress)
-    regions = find_regions(score_path, rules, gsd_m, seeds_path=seeds_path, progress=progress)
-    outlines = _outlines(regions, "drawing outlines (strips)", progress)
-    band = band_of(regions, progress)
+    covered = find_regions(score_path, RegionRules(0, 0), gsd_m, run=run)
+    looked_at = _outlines(covered, run, "drawing coverage (strips)", progress)
+    regions = find_regions(score_path, rules, gsd_m, seeds_path=seeds_path, run=run, progress=progress)
+    outlines = _outlines(regions, run, "drawing outlines (strips)", progress)
+    band = band_of(regions, run=run, progress=progress)
 
     rings, owner = shapely.get_rings(looked_at, return_index=True)
     not_looked_at = shapely.point_on_surface(shapely.polygons(rings[np.diff(owner, prepend=-1) == 0]))
@@ -75,8 +76,8 @@ def villages_from_scores(
     kept = np.flatnonzero(~absorbed)
 
     metres = Affine.scale(*gsd_m)
-    on_ground = simplify(_place(outlines[kept], metres), simplify_m)
-    placed = _place(on_ground, geobox.affine @ ~metres)
+    on_ground = simplify(place(outlines[kept], metres), simplify_m)
+    placed = place(on_ground, geobox.affine @ ~metres)
     area, perimeter = planar_measures(on_ground) if crs is None else geodesic_measures(placed, crs)
     order = np.lexsort((kept, -area))
     loses, gains = (pixels[kept] / regions.pixels[kept] for pixels in band)
@@ -112,34 +113,16 @@ def _coverage(
     model: str,
 ) -> gpd.GeoDataFrame:
     """One multipolygon, or no row where nothing was looked at."""
-    placed = _place(looked_at, geobox.affine)
-    area, _ = (
-        planar_measures(_place(looked_at, Affine.scale(*gsd_m))) if crs is None else geodesic_measures(placed, crs)
-    )
+    placed = place(looked_at, geobox.affine)
+    area, _ = planar_measures(place(looked_at, Affine.scale(*gsd_m))) if crs is None else geodesic_measures(placed, crs)
     whole = np.array([shapely.multipolygons(placed)] if len(placed) else [], object)
     columns = {"acquired": acquired, "model": model, "area_m2": float(area.sum())}
     return make_frame(COVERAGE, whole, crs, columns)
 
 
-def _outlines(regions: Regions, stage: str, progress: Progress) -> Geometries:
-    """(N,) polygons of all regions in pixel coordinates."""
-    return polygonize(_reported(region_strips(regions), stage, len(regions.strips), progress))[1]
-
-
-def _reported(
-    strips: Iterable[tuple[int, NDArray[np.int32]]], stage: str, total: int, progress: Progress
-) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    for done, strip in enumerate(strips, 1):
-        yield strip
-        progress(stage, done, total)
-    progress(stage, total, total)
-
-
-def _place(geometries: Geometries, transform: Affine) -> Geometries:
-    def apply(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = xy[:, 0], xy[:, 1]
-        t = transform
-        return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1)
-
-    placed: Geometries = shapely.transform(geometries, apply)
-    return placed
+def _outlines(regions: Regions, run: Run, stage: str, progress: Progress) -> Geometries:
+    """(N,) polygons of all regions in pixel coordinates, by their numbers."""
+    outlines: Geometries = np.empty(len(regions), object)
+    for numbers, polygons in draw_outlines(regions, run=run, stage=stage, progress=progress):
+        outlines[numbers - 1] = polygons
+    return outlines

@@ -23,11 +23,13 @@ class Computing:
 
     Attributes:
         run: hands tasks to other processes; None is this one.
+        strips: hands out what needs no model: to the same, or to threads of this process.
     """
 
     recipe: ModelsRecipe
     models: Models
     run: Run | None
+    strips: Run
 
     def tiles(self) -> Share:
         """For pass A."""
@@ -67,10 +69,11 @@ def open_computing(
         SettingsError: nobody answers at ``dask``, or there is no worker.
     """
     if workers is None and dask is None:
-        yield Computing(recipe, models, None)
+        with open_run(torch.get_num_threads()) as strips:
+            yield Computing(recipe, models, None, strips)
         return
     with open_run(workers or 1, processes=True, dask=dask, even_one=True) as run:
-        yield Computing(recipe, models, run)
+        yield Computing(recipe, models, run, run)
 
 
 def specialist_of(recipe: ModelsRecipe) -> Specialist:

@@ -145,14 +145,15 @@ def predict(
             scores = folder / "refined.tif"
             refined, failed_crops = refine_scene(
                 scene, stretch, Asked(refiner.generalist, refiner.tokens), rough, rules, scores, open_log=journal.log,
-                share=computing.crops(), window_m=refiner.window_m, fuse=refiner.fuse,
+                share=computing.crops(), run=computing.strips, window_m=refiner.window_m, fuse=refiner.fuse,
                 min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, progress=progress,
             )  # fmt: skip
             failures += failed_crops
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
-            support=refined.support if refined else None, seeds_path=rough if refined else None, progress=progress,
+            support=refined.support if refined else None, seeds_path=rough if refined else None,
+            run=computing.strips, progress=progress,
         )  # fmt: skip
         metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
         metadata["runtime"] = _runtime(settings, models)

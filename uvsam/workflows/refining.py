@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
 from torch import Tensor
 
+from uvsam.engine.executors import Run, here
 from uvsam.engine.journal import Log
 from uvsam.engine.pipeline import Done, pipeline
 from uvsam.engine.work import ALONE, Share, complete
@@ -253,6 +254,7 @@ def refine_scene(
     *,
     open_log: Callable[[str], Log],
     share: Share = ALONE,
+    run: Run = here,
     window_m: float,
     fuse: str = "sam",
     min_prompt_m2: float = 0.0,
@@ -273,6 +275,7 @@ def refine_scene(
         window_m: side of a crop, ground metres.
         fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
         min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
+        run: where regions are found.
         open_log: from a name to the log of that name; crops that are in it are not computed again.
 
     Returns:
@@ -295,7 +298,7 @@ def refine_scene(
     def finding(stage: str, done: int, total: int) -> None:  # its own name: villages are joined later
         progress("finding what to outline (image rows)", done, total)
 
-    regions = find_regions(scores_path, rules, scene.gsd_m, progress=finding)
+    regions = find_regions(scores_path, rules, scene.gsd_m, run=run, progress=finding)
     least_px = max(min_prompt_m2 / math.prod(scene.gsd_m), MIN_CELLS * math.prod(grid.cell_xy))
     chosen = np.flatnonzero(regions.pixels >= least_px)
     crops = plan_crops((chosen + 1).tolist(), regions.bounds_px[chosen], grid.cell_xy, scene.shape)

@@ -1,0 +1,72 @@
+"""Pixels as runs: the stretches of equal pixels in each row, which are far fewer than pixels."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+Ints = NDArray[np.int32]
+
+
+class Runs(NamedTuple):
+    """Columns ``[start, stop)`` of ``row`` have one ``label``, which is not 0; in order of row, then start."""
+
+    row: Ints
+    start: Ints
+    stop: Ints
+    label: Ints
+
+    def take(self, index: slice | NDArray[np.bool_]) -> Self:
+        return type(self)(*(field[index] for field in self))
+
+
+def find_runs(pixels: NDArray[np.bool_] | Ints, row: int = 0) -> Runs:
+    """Runs of a mask, whose label is 1, or of labels.
+
+    Args:
+        pixels: (H, W), 0 for none.
+        row: number of the first row.
+    """
+    height, width = pixels.shape
+    # One line of pixels, with none before the first and after each row.
+    line = np.zeros(height * (width + 1) + 1, pixels.dtype)
+    line[1:].reshape(height, width + 1)[:, :width] = pixels
+    changes = np.flatnonzero(line[1:] != line[:-1])
+    label = line[changes + 1]
+    begins = np.flatnonzero(label)
+    start, stop = changes[begins], changes[begins + 1]
+    rows = start // (width + 1)
+    before = rows * (width + 1)
+    return Runs(*(part.astype(np.int32) for part in (rows + row, start - before, stop - before, label[begins])))
+
+
+def label_runs(runs: Runs) -> tuple[Runs, int]:
+    """The runs of a mask with the labels of its 4-connected parts, 1..N in the order of their first pixels; and N."""
+    size = len(runs.row)
+    if not size:
+        return runs, 0
+    across = int(runs.stop.max()) + 1
+    before = runs.row.astype(np.int64) * across
+    start, stop = before + runs.start, before + runs.stop
+    # Those in the row above that share a column with a run stand next to each other.
+    first = np.searchsorted(stop, start - across, side="right")
+    count = np.maximum(np.searchsorted(start, stop - across, side="left") - first, 0)
+    ends = np.append(0, np.cumsum(count))
+    above = np.arange(ends[-1]) + np.repeat(first - ends[:-1], count)
+    graph = csr_array((np.ones(len(above), np.bool_), above, ends), shape=(size, size))
+    # Parts are numbered by their first node, and that is their first run.
+    found, label = connected_components(graph, directed=False)
+    return runs._replace(label=label + np.int32(1)), int(found)
+
+
+def paint_runs(runs: Runs, row: int, shape: tuple[int, int]) -> Ints:
+    """(H, W) labels, 0 for none, of rows ``row`` and below."""
+    before = (runs.row - row).astype(np.int64) * shape[1]
+    limits = np.empty(2 * len(before) + 2, np.int64)
+    limits[0], limits[-1] = 0, shape[0] * shape[1]
+    limits[1:-1:2], limits[2:-1:2] = before + runs.start, before + runs.stop
+    labels = np.zeros(len(limits) - 1, np.int32)
+    labels[1::2] = runs.label
+    return np.repeat(labels, np.diff(limits)).reshape(shape)
