@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.access import gdal_environment, open_dataset, read_raw
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import downsample, downsample_weights, source_range
 from uvsam.raster.scene import Scene
@@ -101,7 +101,8 @@ class SceneReader:
         valid = np.zeros(window.shape, dtype=bool)
         inside = window.intersection(Window(0, 0, *self.scene.shape))
         if inside.height and inside.width:
-            raw, ok = read_raw(self._dataset, self.scene.bands, inside)
+            with gdal_environment(self.scene.uri):  # this may be another thread than the one that opened the scene
+                raw, ok = read_raw(self._dataset, self.scene.bands, inside)
             place = inside._replace(row=inside.row - window.row, col=inside.col - window.col).slices
             valid[place] = ok
             pixels[:, *place] = np.where(ok, self.stretch.apply(raw), np.float32(0))
