@@ -88,33 +88,6 @@ def test_python_that_no_check_sees_does_not_run_either(tmp_path: Path, monkeypat
     assert not owned.exists()
 
 
-def test_a_truncated_jpeg_is_an_error_in_any_thread(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (3, 256, 256), dtype=np.uint8)
-    path = tmp_path / "a.jpg"
-    with rasterio.open(path, "w", driver="JPEG", count=3, height=256, width=256, dtype="uint8") as dataset:
-        dataset.write(pixels)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    scene = open_scene(path, allow_ungeoreferenced=True)
-    outcome: list[object] = []
-
-    def read(reader: SceneReader) -> None:
-        try:
-            outcome.append(reader.read(Window(0, 0, 256, 256)))
-        except SceneError as error:
-            outcome.append(error)
-
-    def work() -> None:
-        with SceneReader(scene, IDENTITY) as reader:
-            reading = threading.Thread(target=read, args=(reader,))
-            reading.start()
-            reading.join()
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    worker.join()
-    assert isinstance(outcome[0], SceneError)
-
-
 def test_pipes_are_refused_and_nothing_waits(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.tif"
     os.mkfifo(pipe)
