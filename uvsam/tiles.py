@@ -9,6 +9,8 @@ from uvsam.raster.resample import model_size
 from uvsam.raster.window import Window
 
 BLOCK_PX = 16  # sizes of TIFF blocks are multiples of it
+MAX_CORE_PX = 4096
+"""Bounds the memory where pixels are much finer than the model's: a chip of 576 m has 28800 x 28800 px of 2 cm."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,15 @@ def plan_tiles(
 def _axis(size: int, scale: float, chip_px: int, halo_px: int, stride_px: int) -> tuple[int, int]:
     """(core, chip) along one axis, in scene and model pixels."""
     padded = _ceil(model_size(size, scale), stride_px)
-    if padded <= chip_px:  # one chip holds all
+    if padded <= chip_px and size <= MAX_CORE_PX:  # one chip holds all
         return _ceil(size, BLOCK_PX), padded
     if scale == 1.0 and halo_px % stride_px == 0 and chip_px > 2 * halo_px:
         return _floor(chip_px - 2 * halo_px, BLOCK_PX), chip_px
-    core = _floor((chip_px - 2 * halo_px - stride_px - 1) * scale, BLOCK_PX)  # what aligning and bilinear may cost
+    around = 2 * halo_px + stride_px + 1  # what aligning and bilinear may cost
+    core = min(_floor((chip_px - around) * scale, BLOCK_PX), MAX_CORE_PX)
     if core < BLOCK_PX:
         raise SettingsError(f"chips of {chip_px} px are too small for a halo of {halo_px} px at this resolution")
-    return core, chip_px
+    return core, min(chip_px, padded, _ceil(math.ceil(core / scale) + around, stride_px))
 
 
 def _ceil(value: int, step: int) -> int:

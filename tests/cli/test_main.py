@@ -151,6 +151,19 @@ def test_ctrl_c_and_sigterm_end_without_a_traceback(sent: int, status: int, said
     assert (process.returncode, errors.strip()) == (status, said)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_error_and_no_file_takes_their_place(tmp_path: Path, closed: str) -> None:
+    target = tmp_path / "result"
+    body = (
+        f"file = open({str(target)!r}, 'w'); say('a notice'); click.echo('a result'); assert file.fileno() > 2;"
+        "progress = progress_display().__enter__(); progress('work', 10, 10); file.write('done')"
+    )
+    code = tmp_path / "code.py"
+    code.write_text(script(body, "act"))
+    assert subprocess.run(["sh", "-c", f'"{sys.executable}" "{code}" {closed}'], check=False).returncode == 0
+    assert target.read_text() == "done"
+
+
 def test_a_damaged_file_is_not_taken_for_an_interruption() -> None:
     result = run_command("raise EOFError('no data left')", "act")
     assert result.returncode == 1

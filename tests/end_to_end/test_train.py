@@ -1,5 +1,6 @@
 """Training on the user's own labels through the command line: from polygons to a model that predict takes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_a_model_trained_on_polygons_is_one_that_predict_takes(
 def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "whole")]) == 0
     assert run(["train", "specialist", str(training), "--steps", "2", "--output", str(tmp_path / "parts")]) == 0
-    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 2
     metrics = tmp_path / "parts" / "metrics.csv"
     before = metrics.read_text().splitlines()
@@ -60,7 +61,7 @@ def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path, capsy
     metrics.write_text("\n".join([*before, "9,20,0.5,0.5"]))  # of steps after the checkpoint, which are done again
     capsys.readouterr()
     assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
-    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4
     assert "training: 2/4 (50 %)" in capsys.readouterr().err.splitlines()
     after = metrics.read_text().splitlines()
@@ -80,11 +81,26 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(
     checkpoint = tmp_path / "run" / "last.ckpt"
     torch.save({"state_dict": {"other": torch.zeros(3)}}, checkpoint)
     whole = checkpoint.read_bytes()
-    for content, message in ((whole, "of another network"), (whole[: len(whole) // 2], "damaged"), (b"", "damaged")):
+    torch.save({"state_dict": RunsCode(tmp_path / "owned"), "global_step": 1}, checkpoint)
+    hostile = checkpoint.read_bytes()
+    for content, message in (
+        (whole, "of another network"), (whole[: len(whole) // 2], "damaged"), (b"", "damaged"), (hostile, "damaged"),
+    ):  # fmt: skip
         checkpoint.write_bytes(content)
         assert run(["train", "specialist", str(training)]) == 1
         assert f"Error: checkpoint {checkpoint} is {message}" in capsys.readouterr().err
         assert checkpoint.read_bytes() == content
+    assert not (tmp_path / "owned").exists()
+
+
+class RunsCode:
+    """What a folder from a stranger could hold instead of a checkpoint to go on from."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return os.mkdir, (self.target,)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +120,9 @@ def test_ctrl_c_and_sigterm_leave_a_checkpoint_to_go_on_from(
     assert process.returncode == status
     assert errors.splitlines()[-1] == said
     assert "Traceback" not in errors
-    stopped_at = torch.load(checkpoint, weights_only=False)["global_step"]
+    stopped_at = torch.load(checkpoint, weights_only=True)["global_step"]
     assert run(["train", "specialist", str(training), "--steps", str(stopped_at + 2)]) == 0
-    assert torch.load(checkpoint, weights_only=False)["global_step"] == stopped_at + 2
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == stopped_at + 2
 
 
 def test_a_missing_training_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

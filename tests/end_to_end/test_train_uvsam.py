@@ -66,7 +66,7 @@ def test_a_model_is_trained_resumed_and_loaded(
     card_path = tmp_path / "run" / "whole.yaml"
     assert run(["train", "uvsam", str(training), "--steps", "1"]) == 0
     half = load_uvsam_card(card_path)
-    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert not any("generalist" in name or "image_encoder" in name for name in checkpoint["state_dict"])
     capsys.readouterr()
 

@@ -1,5 +1,6 @@
 """Whole records survive whatever happens to the end of a file; a journal belongs to one run and one process."""
 
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,6 +103,17 @@ def test_a_journal_goes_on_with_the_same_run_only(tmp_path: Path) -> None:
 def test_nothing_done_leaves_nothing(tmp_path: Path) -> None:
     assert stopped(tmp_path / "out.gpkg", "one", records=0)[2] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_filled_is_not_left_behind(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # like a full disk: files can be made, not written
+    try:
+        with pytest.raises(OutputError, match="cannot write into"), Journal(tmp_path / "v.gpkg", {"image": "a"}):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -47,6 +47,19 @@ def test_cores_partition_the_scene(plan: TilePlan) -> None:
 @settings(deadline=None)
 @given(plans())
 def test_chips_hold_their_core_and_its_halo(plan: TilePlan) -> None:
+    check_chips(plan)
+
+
+@pytest.mark.parametrize("scale", [8.0, 37.5, 75.0])
+@pytest.mark.parametrize("shape", [(9000, 40_000), (30_001, 200)])
+def test_memory_does_not_grow_with_how_fine_the_pixels_are(shape: tuple[int, int], scale: float) -> None:
+    plan = plan_tiles(shape, (scale, scale), chip_px=768, halo_px=128)
+    assert max(plan.core_px) <= 4096
+    assert max(plan.chip_px) <= 768
+    check_chips(plan)
+
+
+def check_chips(plan: TilePlan) -> None:
     for tile in plan:
         assert tile.chip.shape == plan.chip_px
         for axis in (0, 1):

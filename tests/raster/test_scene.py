@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,20 @@ def first_pixel(scene: Any) -> list[float]:
 def test_bands_follow_their_colours(tmp_path: Path, colours: str, expected: tuple[int, int, int]) -> None:
     pixels = noise(len(colours), 8, 9)
     path = write(tmp_path / "city.tif", pixels, colours=colours)
-    scene = open_scene(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        scene = open_scene(path)
     assert scene.bands == expected
+    warned = any("does not say which are red" in str(warning.message) for warning in told)
+    assert warned == (colours == "yxxx")
     assert first_pixel(scene) == [pixels[band - 1, 0, 0] for band in expected]
+
+
+def test_bands_follow_their_names_where_they_have_no_colours(tmp_path: Path) -> None:
+    path = write(tmp_path / "city.tif", noise(5, 8, 9), colours="yxxxx")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("coastal", "Blue", "GREEN", "nir", " red ")
+    assert open_scene(path).bands == (5, 3, 2)
 
 
 def test_bands_of_the_user_win(tmp_path: Path) -> None:

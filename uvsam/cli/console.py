@@ -1,5 +1,6 @@
 """How the command line talks: progress and notices on stderr, results on stdout."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,19 @@ def is_quiet() -> bool:
     context = click.get_current_context(silent=True)
     verbosity = context.find_object(Verbosity) if context else None
     return verbosity is not None and verbosity.quiet
+
+
+def open_missing_streams() -> None:
+    """Open the null device for those of stdin, stdout and stderr that whoever started us has closed.
+
+    The next file that is opened would take their number, and receive what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def say(text: str) -> None:

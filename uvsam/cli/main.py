@@ -1,5 +1,6 @@
 """The ``uvsam`` command. Its commands are imported only when they run, so that the help answers at once."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -8,8 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 import uvsam
-from uvsam.cli.console import Verbosity
+from uvsam.cli.console import Verbosity, open_missing_streams
 from uvsam.cli.errors import report, show_warnings_in_one_line, take_sigterm_for_an_interruption
+from uvsam.raster.trust import NEVER
 
 
 class LazyCommand(NamedTuple):
@@ -105,6 +107,8 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """Entry point of the ``uvsam`` command."""
+    open_missing_streams()
+    os.environ.update(NEVER)  # also for processes that we start, and for the GDAL that reads vector files
     show_warnings_in_one_line()
     take_sigterm_for_an_interruption()
     sys.exit(run())

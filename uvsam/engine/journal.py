@@ -117,8 +117,8 @@ def _records(path: Path) -> Iterator[tuple[int, Place]]:
 
 def sweep(out: Path) -> None:
     """Remove the folder of a run that was stopped after its result was complete, but for its folder."""
-    folder = out.with_name(out.name + SUFFIX)
-    if out.exists() and folder.exists():
+    folder = out.parent / (out.name + SUFFIX)
+    if out.is_file() and folder.exists():
         with contextlib.suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -163,6 +163,9 @@ class Journal:
         except Timeout as error:
             raise OutputError(f"another run is at work on {self.out}; wait for it, or give another name") from error
         except OSError as error:
+            if self._lock.is_locked and not self.resumed:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self._lock.release()
             raise OutputError(f"cannot write into {self.folder}: {error.strerror or error}") from error
         return self
 

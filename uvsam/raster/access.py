@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RioWindow
 
 from uvsam.errors import SceneError
+from uvsam.raster.trust import NEVER
 from uvsam.raster.window import Window
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -52,14 +53,17 @@ def is_remote(uri: str) -> bool:
 def gdal_environment(uri: str = "") -> rasterio.Env:
     """GDAL settings for a long run: a block cache of bounded size (GDAL's default is a share of the machine's memory).
 
+    Outside of the main thread they hold in the thread that enters them, and in no other.
+
     Args:
         uri: what will be read; remote files get settings of their own.
     """
-    # the last two: a truncated JPEG or PNG is an error, not half an image
+    # the second and third: a truncated JPEG or PNG is an error, not half an image
     options: dict[str, Any] = {
         "GDAL_CACHEMAX": CACHE_BYTES,
         "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
         "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
+        **NEVER,
     }
     if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
         options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}

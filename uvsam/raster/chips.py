@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.access import gdal_environment, open_dataset, read_raw
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import downsample, downsample_weights, source_range
 from uvsam.raster.scene import Scene
@@ -108,7 +108,8 @@ class SceneReader:
         return pixels, valid
 
     def _read_inside(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        raw, valid = read_raw(self._dataset, self.scene.bands, window)
+        with gdal_environment(self.scene.uri):  # this may be another thread than the one that opened the scene
+            raw, valid = read_raw(self._dataset, self.scene.bands, window)
         if not valid.any():  # a gap of a mosaic
             return np.zeros((3, *window.shape), dtype=np.float32), valid
         pixels = self.stretch.apply(raw)

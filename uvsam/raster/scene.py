@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
 from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
+from uvsam.raster.limits import check_limits, check_regular
 from uvsam.raster.resolution import ground_resolution_m
 
 COARSEST_RATIO = 4.0
@@ -66,7 +68,8 @@ def open_scene(
     """Read the header of any GDAL raster, local or remote (``https://``, ``s3://``, ``/vsi...``).
 
     Args:
-        bands: 1-based red, green, blue. Default: by colour interpretation, else the first three that are not alpha.
+        bands: 1-based red, green, blue. Default: by colour interpretation, else by the names of the bands, else the
+            first three that are not alpha; warns where there are more.
         acquired: day the image was taken; warns where the file's tags say another. Default: what they say; never today.
         allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
             QGIS shows it), and its unit is the metre.
@@ -74,7 +77,7 @@ def open_scene(
         driver: the only format that is opened, by its GDAL name; for a uri that somebody else wrote.
 
     Raises:
-        SceneError: not a raster, missing, truncated, or without the bands asked for.
+        SceneError: not a raster, missing, truncated, without the bands asked for, or beyond ``raster.limits``.
         GeoreferencingError: no CRS or no position.
         SettingsError: ``gsd_m`` for an image that says its own, or not positive.
     """
@@ -90,6 +93,7 @@ def open_scene(
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
         geobox = _geobox(dataset, uri, allow_ungeoreferenced, gsd_m)
+        check_limits(dataset)
         check_complete(dataset, rgb)
         stated = _acquired(dataset)
         if acquired and stated and acquired != stated:
@@ -125,10 +129,13 @@ def model_scale(scene: Scene, model_gsd_m: float) -> tuple[float, float]:
 
 
 def _check_exists(uri: str) -> None:
+    if uri.startswith("/vsistdin"):
+        raise SceneError("an image cannot come from a pipe, it is read several times; save it to a file first")
     if not is_remote(uri) and ":" not in uri and not uri.startswith(("/vsi", "<")):
         path = Path(uri)
-        if not path.exists():
-            raise SceneError(f"{uri} does not exist")
+        if not uri or not path.exists():
+            raise SceneError(f"{uri or 'an image without a name'} does not exist")
+        check_regular(path)
         if path.is_file() and path.stat().st_size == 0:
             raise SceneError(f"{uri} is an empty file; copy or download it again")
 
@@ -142,14 +149,23 @@ def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) ->
     meanings = dataset.colorinterp
     if ColorInterp.palette in meanings:
         raise SceneError(f"{uri} is a palette image; expand it first: gdal_translate -expand rgb {uri} rgb.tif")
-    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(colour in meanings for colour in colours):
-        red, green, blue = (meanings.index(colour) + 1 for colour in colours)
-        return red, green, blue
+    colours = [colour.name for colour in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)]
+    names = [(text or "").strip().lower() for text in dataset.descriptions]
+    for said in ([meaning.name for meaning in meanings], names):
+        if all(colour in said for colour in colours):
+            red, green, blue = (said.index(colour) + 1 for colour in colours)
+            return red, green, blue
     usable = [index for index, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
     if len(usable) < 3:
         count = f"{len(usable)} band" + ("s" if len(usable) > 1 else "")
         raise SceneError(f"{uri} has {count}; red, green and blue are needed")
+    if len(usable) > 3:
+        taken = ", ".join(map(str, usable[:3]))
+        warnings.warn(
+            f"{uri} has {len(usable)} bands and does not say which are red, green and blue; {taken} are taken. "
+            "Name them with --bands",
+            stacklevel=3,
+        )
     return usable[0], usable[1], usable[2]
 
 
@@ -179,7 +195,10 @@ def _how_to_georeference(dataset: Any, uri: str, placed: bool) -> str:
     if placed:
         return f"{uri} has no coordinate reference system; assign it: gdal_edit.py -a_srs EPSG:<code> {uri}"
     if dataset.gcps[0]:
-        return f"{uri} has only ground control points; warp it first: gdalwarp {uri} georeferenced.tif"
+        return (
+            f"{uri} has only ground control points; warp it first: "
+            f"gdalwarp -r bilinear -dstalpha -co TILED=YES {shlex.quote(uri)} georeferenced.tif"
+        )
     if dataset.rpcs is not None:
         return f"{uri} has only RPCs; orthorectify it first: gdalwarp -rpc -to RPC_DEM=dem.tif {uri} georeferenced.tif"
     return (

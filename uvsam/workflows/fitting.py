@@ -84,7 +84,7 @@ def fit(
     trainer = _trainer(config, logger, progress, bf16=bf16, validates=bool(requests))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(module, loader, validation, ckpt_path=checkpoint, weights_only=True)
     except SIGTERMException:
         signal.raise_signal(signal.SIGTERM)  # Lightning kept it to itself; now it is the turn of the handler before
         raise
@@ -100,7 +100,7 @@ def _resumed_step(path: Path, module: AveragedModule) -> int:
     """The step of a checkpoint to go on from. One of another network is what a changed setting leaves."""
     advice = "start over with --restart, or give another --output"
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         state = saved["state_dict"]
     except (RuntimeError, EOFError, KeyError, OSError, UnpicklingError) as error:
         raise SettingsError(f"checkpoint {path} is damaged; {advice}") from error
