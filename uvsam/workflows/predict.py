@@ -304,5 +304,8 @@ def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
         "min_prompt_m2": refiner.min_prompt_m2,
         "sam_views": refiner.views,
         "prompts": asdict(refiner.rules),
-        "refined": {name: getattr(refined, name) for name in ("regions", "refined", "crops", "pixels", "model_pixels")},
+        "refined": {
+            name: getattr(refined, name)
+            for name in ("regions", "refined", "crops", "prompts", "pixels", "model_pixels")
+        },
     }

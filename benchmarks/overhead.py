@@ -1,0 +1,99 @@
+"""What `uvsam predict` takes over its bare models, and what part of the pixels the generalist sees.
+
+    python benchmarks/overhead.py --side 20000
+
+The bare models look at as many chips as `predict` did, and the generalist at as many crops with as many prompts, with
+pixels from memory, in as many threads, and nothing else is done: no reading, no resampling, no writing, no outlines.
+Each runs in a process of its own; the seconds of `predict` have its start in them, those of the bare models have not.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from predict import MEASURED
+
+from uvsam.prompts import FRAME_PX, Prompts
+from uvsam.settings import PredictSettings
+from uvsam.simulate import simulate_city
+from uvsam.vectors.geopackage import read_run
+from uvsam.workflows.loading import ModelsRecipe
+from uvsam.workflows.scoring import one_core
+
+
+def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
+    """Seconds of the models of a default run alone, elapsed and of all processors."""
+    models, threads = ModelsRecipe(PredictSettings()).build(), torch.get_num_threads()
+    side, refiner = models.specialist.card.chip_px, models.refiner
+    assert refiner is not None
+    small = refiner.generalist.input_px
+    boxes = np.tile(np.float32([[200, 200, 800, 800]]) * FRAME_PX / 1024, (max(1, round(prompts / max(1, crops))), 1))
+    asked = Prompts(boxes, None, np.arange(len(boxes)))
+
+    def score(_: int) -> None:
+        models.specialist.scores(torch.rand(1, 3, side, side) * 255, torch.ones(1, side, side, dtype=torch.bool))
+
+    def outline(_: int) -> None:
+        pixels, valid = torch.rand(1, 3, small, small) * 255, torch.ones(1, small, small, dtype=torch.bool)
+        refiner.generalist.decode(refiner.generalist.embed(pixels, valid)[0], asked)
+
+    with ThreadPoolExecutor(threads, initializer=one_core) as pool:
+        list(pool.map(score, range(threads)))  # compiled
+        list(pool.map(outline, range(threads)))
+        started, used = time.perf_counter(), time.process_time()
+        list(pool.map(score, range(chips)))
+        list(pool.map(outline, range(crops)))
+        return {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - used}
+
+
+def predicted(image: Path, out: Path) -> dict[str, Any]:
+    arguments = ["predict", str(image), "--out", str(out), "--overwrite", "--quiet"]
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    cpu_s, peak_kb = (float(re.findall(rf"{name} (\S+)", done.stdout)[-1]) for name in ("cpu_s", "peak_kb"))
+    return {"seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_kb / 1024}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=20_000, help="pixels of 0.6 m")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("runs/overhead"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/overhead.json"))
+    parser.add_argument("--bare", type=int, nargs=3, metavar=("CHIPS", "CROPS", "PROMPTS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        print(json.dumps(bare(*options.bare)))
+        return
+    folder = options.work / str(options.side)
+    image, out = folder / "city_2020.tif", folder / "villages.gpkg"
+    if not image.exists():
+        simulate_city(folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=options.seed)
+    whole = predicted(image, out)
+    run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined")}
+    tiles, refined = run["tiles"], run["refined"]
+    counts = [str(tiles["computed"]), str(refined["crops"]), str(refined.get("prompts", refined["refined"]))]
+    done = subprocess.run([sys.executable, __file__, "--bare", *counts], check=True, capture_output=True, text=True)
+    alone = json.loads(done.stdout.splitlines()[-1])
+    found = {
+        "side_px": options.side, "predict": whole, "bare": alone,
+        "overhead": whole["seconds"] / alone["seconds"] - 1, "overhead_cpu": whole["cpu_s"] / alone["cpu_s"] - 1,
+        "chips": tiles["computed"], "crops": refined["crops"], "regions": refined["regions"],
+        "generalist_sees_of_ground": refined["pixels"] / options.side**2,
+        "generalist_sees_of_model_pixels": refined["model_pixels"] / tiles["model_pixels"],
+    }  # fmt: skip
+    print(json.dumps(found, indent=1))
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
