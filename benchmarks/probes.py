@@ -128,7 +128,12 @@ def judge_answer(probe: Answer, files: Files, plain: Path) -> Verdict:
     if probe.warns and not any(probe.warns in line for line in warned):
         faults.append("no warning")
     what = f"IoU {numbers['iou']:.3f}, area {numbers['area']:.3f}, ground {numbers['ground']:.4f} of the plain image's"
-    return Verdict(probe.name, "; ".join([what, *warned]), faults, {k: round(v, 4) for k, v in numbers.items()})
+    return Verdict(
+        probe.name,
+        "; ".join([what, *warned]).replace(f"{files.folder}/", ""),
+        faults,
+        {k: round(v, 4) for k, v in numbers.items()},
+    )
 
 
 def judge_refusal(probe: Refusal, files: Files) -> Verdict:
@@ -144,7 +149,11 @@ def judge_refusal(probe: Refusal, files: Files) -> Verdict:
         faults.append("code of the file was run")
     if [*out.parent.glob(f"{out.name}*")]:
         faults.append("something was left behind")
-    return Verdict(probe.name, " ".join(ended.error[-1:]).replace(f"{files.folder}/", ""), faults)
+    return Verdict(
+        probe.name,
+        " ".join(ended.error[-1:]).replace(f"{files.folder}/", "").replace(str(files.folder), "folder"),
+        faults,
+    )
 
 
 def main() -> None:
