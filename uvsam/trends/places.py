@@ -144,7 +144,8 @@ def _in_strips(polygons: Polygons, axis: int, start: float, width: float) -> tup
         box = np.concatenate([bounds[owner[here], :2].min(axis=0), bounds[owner[here], 2:].max(axis=0)])
         box[[axis, axis + 2]] = start + width * number, start + width * (number + 1)
         pieces[here] = shapely.clip_by_rect(pieces[here], *box.tolist())
-    return pieces, strip, owner
+    some = ~shapely.is_empty(pieces)  # bounds may meet a strip where the polygon does not
+    return pieces[some], strip[some], owner[some]
 
 
 def hot_spots(grid: Grid, land_m2: Floats, observed: shapely.Geometry, *, level: float = 0.05) -> HotSpots:
