@@ -87,7 +87,10 @@ def open_run(
 
     with (
         _quietly(),
-        set_dask({f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}),
+        set_dask(
+            {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}
+            | {"distributed.worker.profile.enabled": False}  # which looks into running threads a hundred times a second
+        ),
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):

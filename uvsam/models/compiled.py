@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -57,7 +58,6 @@ class Compiled:
         return self._compile_by(small, shape) or (self._compile_by(shape, shape) if small != shape else None)
 
     def _compile_by(self, sample: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-        from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         settings = {
@@ -70,7 +70,7 @@ class Compiled:
                 warnings.simplefilter("ignore")  # of what a trace holds for, which is compared below
                 traced = torch.jit.trace(self.network, image, check_trace=False)  # type: ignore[no-untyped-call]
                 decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced), example_input=(image,))
-                frontend = FrontEndManager().load_by_framework("pytorch")
+                _, frontend = _openvino()
                 described = frontend.convert(frontend.load(decoder))
             found = _infer(_compile_for(described, sample, settings).create_infer_request(), image)
             expected = self.network(image)
@@ -81,10 +81,17 @@ class Compiled:
 
 
 def _compile_for(described: Any, shape: tuple[int, ...], settings: dict[str, Any]) -> Any:
-    import openvino
-
     described.reshape({0: list(shape)})
-    return openvino.Core().compile_model(described, "CPU", settings)
+    return _openvino()[0].compile_model(described, "CPU", settings)
+
+
+@lru_cache(maxsize=1)
+def _openvino() -> tuple[Any, Any]:
+    """Its core and its reader of traced networks; kept, as their libraries have to outlive what is made with them."""
+    import openvino
+    from openvino.frontend import FrontEndManager
+
+    return openvino.Core(), FrontEndManager().load_by_framework("pytorch")
 
 
 def _infer(request: Any, image: Tensor) -> Tensor:
