@@ -59,9 +59,11 @@ def test_few_tasks_are_under_way_at_a_time() -> None:
 
 
 def test_a_cluster_elsewhere_gives_the_same() -> None:
+    from dask.config import set as set_dask
     from distributed import LocalCluster
 
     with (
+        set_dask({"distributed.worker.profile.enabled": False}),  # as in our own clusters
         LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
         open_run(dask=cluster.scheduler_address) as run,
     ):
