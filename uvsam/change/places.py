@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.overlay import Links, Polygons, shared_ground
+from uvsam.change.overlay import Links, Polygons, shared_ground
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -8,7 +8,7 @@ import rasterio
 from pyproj import CRS
 from scipy import ndimage
 
-from uvsam.trends.images import estimate_image_shift
+from uvsam.change.images import estimate_image_shift
 
 UTM = CRS.from_epsg(32643)
 NAIP = Path(__file__).parents[3] / "shared/data/rasters/naip_nd_timeseries"

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.alignment import NO_SHIFT, Shift
-from uvsam.trends.overlay import Polygons
+from uvsam.change.alignment import NO_SHIFT, Shift
+from uvsam.change.overlay import Polygons
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -3,9 +3,9 @@
 import numpy as np
 import shapely
 
-from uvsam.trends.histories import Histories
-from uvsam.trends.lineage import Event, Ground, LineageRules, step
-from uvsam.trends.overlay import Polygons, compare
+from uvsam.change.histories import Histories
+from uvsam.change.lineage import Event, Ground, LineageRules, step
+from uvsam.change.overlay import Polygons, compare
 
 RULES = LineageRules()
 EVERYWHERE = shapely.box(-1000, -1000, 1000, 1000)

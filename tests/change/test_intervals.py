@@ -3,7 +3,7 @@
 import numpy as np
 import shapely
 
-from uvsam.trends.intervals import PIECE_M, is_significant, outline_half_m2, together
+from uvsam.change.intervals import PIECE_M, is_significant, outline_half_m2, together
 
 
 def drawn(rng: np.random.Generator, tolerance_m: float) -> shapely.Polygon:

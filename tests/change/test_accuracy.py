@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uvsam.change.accuracy import allocate, estimate_areas
 from uvsam.errors import LabelError
-from uvsam.trends.accuracy import allocate, estimate_areas
 
 HECTARE = 10_000.0
 

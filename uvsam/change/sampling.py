@@ -6,9 +6,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from uvsam.change.accuracy import allocate
+from uvsam.change.overlay import Polygons, shared_ground
 from uvsam.errors import LabelError
-from uvsam.trends.accuracy import allocate
-from uvsam.trends.overlay import Polygons, shared_ground
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def draw(layers: list[Polygons], ground: shapely.Geometry, places: int, least: i
 
     Args:
         layers: as in :func:`stratum_areas`.
-        places, least: in all, and in each stratum; see :func:`uvsam.trends.accuracy.allocate`.
+        places, least: in all, and in each stratum; see :func:`uvsam.change.accuracy.allocate`.
 
     Raises:
         LabelError: too few places, or a stratum is too small to be hit.

@@ -7,8 +7,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.lineage import NONE, Event, Ground, Index, LineageRules, Step, step
-from uvsam.trends.overlay import Polygons, compare
+from uvsam.change.lineage import NONE, Event, Ground, Index, LineageRules, Step, step
+from uvsam.change.overlay import Polygons, compare
 
 Read = Callable[[Index], Polygons]
 """From numbers of villages of a period to their polygons."""
@@ -57,7 +57,7 @@ class Histories:
     Args:
         villages: how many there are in the first period.
         rules: see :class:`LineageRules`.
-        tolerance_m: as in :func:`uvsam.trends.overlay.compare`.
+        tolerance_m: as in :func:`uvsam.change.overlay.compare`.
 
     Attributes:
         ids: for each period the history of each village (N,), from 1.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import shapely
 
-from uvsam.trends.alignment import estimate_shift
-from uvsam.trends.overlay import Polygons
+from uvsam.change.alignment import estimate_shift
+from uvsam.change.overlay import Polygons
 
 
 def city(seed: int, count: int = 60) -> Polygons:

@@ -9,11 +9,11 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.histories import Ended, Histories
-from uvsam.trends.lineage import Event
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.series import rates, trend
-from uvsam.trends.steps import Compared
+from uvsam.change.histories import Ended, Histories
+from uvsam.change.lineage import Event
+from uvsam.change.overlay import Polygons
+from uvsam.change.series import rates, trend
+from uvsam.change.steps import Compared
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]

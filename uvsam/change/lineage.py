@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from uvsam.trends.overlay import Links
+from uvsam.change.overlay import Links
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -11,8 +11,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.series import years_of
+from uvsam.change.overlay import Polygons
+from uvsam.change.series import years_of
 
 COLOURS = {  # of events; those of Okabe and Ito (2008), which people with any colour vision tell apart
     "first": "#999999", "stable": "#999999", "grown": "#0072B2", "new": "#56B4E9", "reappeared": "#56B4E9",

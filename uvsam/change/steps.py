@@ -8,10 +8,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from uvsam.change.lineage import Ground
+from uvsam.change.overlay import Links, Polygons, areal, compare
+from uvsam.change.store import Part, Store
 from uvsam.engine.executors import Run, here
-from uvsam.trends.lineage import Ground
-from uvsam.trends.overlay import Links, Polygons, areal, compare
-from uvsam.trends.store import Part, Store
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]

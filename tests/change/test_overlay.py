@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uvsam.trends.overlay import Comparison, Polygons, compare
+from uvsam.change.overlay import Comparison, Polygons, compare
 
 
 def layer(*polygons: shapely.Geometry) -> Polygons:

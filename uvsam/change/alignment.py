@@ -7,8 +7,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from uvsam.trends.lineage import NONE, pair_off
-from uvsam.trends.overlay import Polygons, shared_ground
+from uvsam.change.lineage import NONE, pair_off
+from uvsam.change.overlay import Polygons, shared_ground
 
 ROUNDS = 3
 LEAST_PAIRS = 5

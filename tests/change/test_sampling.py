@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import shapely
 
+from uvsam.change.accuracy import estimate_areas
+from uvsam.change.sampling import STRATA, draw, stratum_areas
 from uvsam.errors import LabelError
-from uvsam.trends.accuracy import estimate_areas
-from uvsam.trends.sampling import STRATA, draw, stratum_areas
 
 GROUND = shapely.box(0, 0, 1000, 1000)
 BEFORE = np.array([shapely.box(0, 0, 200, 100), shapely.box(500, 500, 600, 700)])
@@ -52,7 +52,7 @@ def test_a_map_that_misses_a_village_is_corrected() -> None:
 def test_what_cannot_be_drawn_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabelError, match="too few"):
         draw([BEFORE], GROUND, 50, 60, seed=0)
-    monkeypatch.setattr("uvsam.trends.sampling.MOST_DRAWN", 1)
+    monkeypatch.setattr("uvsam.change.sampling.MOST_DRAWN", 1)
     speck = np.array([shapely.box(0, 0, 1.5, 1)])
     with pytest.raises(LabelError, match="too little ground is village"):
         draw([speck], shapely.box(0, 0, 1e5, 1e5), 50, 20, seed=0)

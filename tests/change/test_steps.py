@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import shapely
 
+from uvsam.change.overlay import Polygons, compare
+from uvsam.change.steps import clip, compare_periods, share_seen
+from uvsam.change.store import Leaves, Store, store
 from uvsam.engine.executors import open_run
-from uvsam.trends.overlay import Polygons, compare
-from uvsam.trends.steps import clip, compare_periods, share_seen
-from uvsam.trends.store import Leaves, Store, store
 
 CRS = "EPSG:32643"
 

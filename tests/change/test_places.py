@@ -6,8 +6,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.places import Grid, HotSpots, count_in_zones, cumulative, distances_m, hot_spots, rings
+from uvsam.change.overlay import Polygons
+from uvsam.change.places import Grid, HotSpots, count_in_zones, cumulative, distances_m, hot_spots, rings
 
 CENTRE = (1000.0, 1000.0)
 

@@ -6,8 +6,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uvsam.trends.lineage import NONE, Event, Ground, LineageRules, Step, pair_off, step
-from uvsam.trends.overlay import Links, compare
+from uvsam.change.lineage import NONE, Event, Ground, LineageRules, Step, pair_off, step
+from uvsam.change.overlay import Links, compare
 
 RULES = LineageRules()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvsam.trends.series import rates, trend, years_of
+from uvsam.change.series import rates, trend, years_of
 
 DATES = [datetime.date(year, 7, 1) for year in (2012, 2014, 2016, 2020, 2024)]
 
