@@ -22,6 +22,8 @@ from uvsam.errors import OutputError
 from uvsam.raster.access import one_line
 from uvsam.raster.writer import check_destination, temporary_name
 from uvsam.vectors.polygon_files import layer_kinds, to_wkb
+from uvsam.vectors.qgis.qml import Style
+from uvsam.vectors.qgis.styles import STYLES
 from uvsam.vectors.qgis.tables import dress
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
 
@@ -106,6 +108,7 @@ def write_layers(
     run: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame] | None = None,
     *,
+    styles: Mapping[str, Style] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write layers, tables without geometry, and table ``run``, all or nothing; as :func:`write_villages`.
@@ -114,6 +117,7 @@ def write_layers(
 
     Args:
         layers: the rows of a layer come in one or more frames, which are written one after the other.
+        styles: of layers that do not look as always.
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
@@ -127,7 +131,7 @@ def write_layers(
         for name, table in everything.items():
             fields = [_field(table[column].to_numpy(), str(table[column].dtype)) for column in table]
             pyogrio.raw.write(part, None, fields, list(table), layer=name, driver="GPKG", append=True)
-        dress(part, [layer for layer, _ in layers], run)
+        dress(part, [layer for layer, _ in layers], run, {**STYLES, **(styles or {})})
         _check_rows(part, rows)
         part.replace(path)
     except (DataSourceError, DataLayerError, OSError, sqlite3.Error) as error:

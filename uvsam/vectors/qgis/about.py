@@ -68,7 +68,7 @@ def about(layer: str, run: Mapping[str, Any]) -> About:
         layer: its name.
         run: what the file's table ``run`` says.
     """
-    inputs = [PurePath(str(path)).name for path in run.get("inputs") or ()]
+    inputs = list(dict.fromkeys(PurePath(str(path)).name for path in run.get("inputs") or ()))
     version = run.get("uvsam_version") or run.get("uvsam")
     made = [
         f"By uvsam {version}" if version else "By uvsam",

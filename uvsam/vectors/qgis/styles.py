@@ -155,16 +155,6 @@ STYLES = {
         tip='<b>z [% format_number("z", 2) %]</b>[% if("significant", \', significant\', \'\') %]<br>'
             + SINCE_AND_UNTIL,
     ),
-    SAMPLE.name: _style(
-        SAMPLE,
-        Classes("truth", [
-            (None, Look("to be looked at", "#f0e442")), ("kept", Look("kept", GREY)), ("gained", Look("gained", BLUE)),
-            ("lost", Look("lost", RED)), ("village", Look("village", BLUE)), ("other", Look("other", "#ffffff")),
-        ]),
-        {"Place": "place_id truth"}, title="'Place ' || \"place_id\"", sort="place_id", locked=("place_id",),
-        tip='<b>Place [% "place_id" %]</b><br>[% coalesce("truth", \'to be looked at\') %]',
-        columns={"truth": replace(COLUMNS["truth"], choices=_choices("village", "kept", "gained", "lost", "other"))},
-    ),
     CORRECTIONS.name: _style(
         CORRECTIONS,
         Classes("verdict", [(value, Look(text, colour, 0.15, 0.7)) for value, (text, colour) in VERDICT_LOOKS.items()]),
@@ -182,3 +172,19 @@ STYLES = {
     ),
 }  # fmt: skip
 """By the name of the layer."""
+
+
+def sample_style(strata: Sequence[str]) -> Style:
+    """Of a sample whose places are of these strata."""
+    colours = {"kept": GREY, "gained": BLUE, "lost": RED, "village": BLUE, "other": "#ffffff"}
+    looks = [(name, Look(name, colours[name])) for name in strata]
+    return _style(
+        SAMPLE,
+        Classes("truth", [(None, Look("to be looked at", "#f0e442")), *looks]),
+        {"Place": "place_id truth"},
+        title="'Place ' || \"place_id\"",
+        tip='<b>Place [% "place_id" %]</b><br>[% coalesce("truth", \'to be looked at\') %]',
+        columns={"truth": replace(COLUMNS["truth"], choices=_choices(*strata))},
+        sort="place_id",
+        locked=("place_id",),
+    )

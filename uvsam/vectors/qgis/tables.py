@@ -8,8 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from uvsam.vectors.qgis.about import About, about
-from uvsam.vectors.qgis.qml import DOCTYPE, VERSION, qml
-from uvsam.vectors.qgis.styles import STYLES
+from uvsam.vectors.qgis.qml import DOCTYPE, VERSION, Style, qml
 from uvsam.vectors.schema import Layer
 
 STYLE_TABLE = "layer_styles"
@@ -64,11 +63,12 @@ FROM gpkg_contents JOIN gpkg_spatial_ref_sys USING (srs_id) WHERE table_name = ?
 """
 
 
-def dress(path: Path, layers: Sequence[Layer], run: Mapping[str, Any]) -> None:
+def dress(path: Path, layers: Sequence[Layer], run: Mapping[str, Any], styles: Mapping[str, Style]) -> None:
     """Add the styles, the titles and the metadata of layers to the GeoPackage that has them.
 
     Args:
         run: what is written in its table ``run``.
+        styles: by the name of the layer; those without stay without.
 
     Raises:
         sqlite3.Error: it cannot be written.
@@ -90,7 +90,7 @@ def dress(path: Path, layers: Sequence[Layer], run: Mapping[str, Any]) -> None:
                 "UPDATE gpkg_contents SET identifier = ?, description = ? WHERE table_name = ?",
                 (told.title, told.abstract, layer.name),
             )
-            if style := STYLES.get(layer.name):
+            if style := styles.get(layer.name):
                 database.executemany(
                     "INSERT INTO gpkg_data_columns (table_name, column_name, title, description) VALUES (?, ?, ?, ?)",
                     [(layer.name, name, column.alias, column.meaning) for name, column in style.columns.items()],
