@@ -35,6 +35,14 @@ def trends(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sample(villages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``sample.gpkg`` of the predicted city."""
+    out = tmp_path_factory.mktemp("sample") / "sample.gpkg"
+    assert run(["sample", str(villages), "--out", str(out), "--places", "60", "--least", "10"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
 def qgis(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Ask QGIS: ``qgis([task, *arguments], ...)`` gives the answers of ``probe.py``, of one process."""
     python = os.environ.get("UVSAM_QGIS_PYTHON") or shutil.which("python3", path="/usr/bin:/usr/local/bin")

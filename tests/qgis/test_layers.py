@@ -31,7 +31,9 @@ def days(trends: Path) -> list[datetime.date]:
 
 
 @pytest.fixture(scope="module")
-def answers(qgis: Ask, city: Path, villages: Path, trends: Path, days: list[datetime.date]) -> dict[str, Any]:
+def answers(
+    qgis: Ask, city: Path, villages: Path, trends: Path, sample: Path, days: list[datetime.date]
+) -> dict[str, Any]:
     image = str(city / "city_2020.tif")
     with rasterio.open(image) as dataset:
         extent = list(dataset.bounds)
@@ -40,14 +42,16 @@ def answers(qgis: Ask, city: Path, villages: Path, trends: Path, days: list[date
     told = qgis(
         ["layers", villages],
         ["layers", trends],
+        ["layers", sample],
         ["render", [image], extent, SIZE, folder / "image.png"],
         ["render", [layer, image], extent, SIZE, folder / "villages.png"],
         ["render", [f"{trends}|layername=histories"], extent, SIZE, folder / "last.png"],
         ["render", [f"{trends}|layername=histories"], extent, SIZE, folder / "first.png", *_spans(days)[0]],
         *(["playing", trends, *one] for one in played),
     )
-    assert told[2:6] == [[]] * 4
-    return {"villages": told[0], "trends": told[1], "played": dict(zip(played, told[6:], strict=True))}
+    assert told[3:7] == [[]] * 4
+    names = ("villages", "trends", "sample")
+    return {**dict(zip(names, told, strict=False)), "played": dict(zip(played, told[7:], strict=True))}
 
 
 def _spans(days: list[datetime.date]) -> list[tuple[str, str]]:
@@ -89,6 +93,15 @@ def test_a_layer_opens_as_it_was_meant(
     assert len(told["tip"]) > 10
     expected = [True, 2, "valid_from", "valid_to"] if "valid_from" in layer.columns else [False, 0, "", ""]
     assert told["temporal"] == expected
+
+
+def test_the_truth_of_a_sample_is_chosen_from_its_strata(answers: dict[str, Any]) -> None:
+    told = answers["sample"]["sample"]
+    assert told["valid"]
+    assert told["count"] >= 60
+    assert [value for _, value in told["choices"]["truth"]][1:] == ["other", "village"]
+    assert told["classes"] == ["to be looked at", "other", "village"]
+    assert (told["shown"]["truth"], told["locked"]) == ("not looked at", ["place_id"])
 
 
 def test_numbers_and_days_are_written_for_people(answers: dict[str, Any], villages: Path) -> None:

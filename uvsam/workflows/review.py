@@ -25,15 +25,17 @@ from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import open_scene
 from uvsam.raster.writer import check_destination
-from uvsam.vectors.geopackage import Rows, check_output, read_run, write_layers
+from uvsam.vectors.geopackage import RUN, Rows, check_output, read_run, write_layers
 from uvsam.vectors.polygon_files import layer_kinds, moved, place
 from uvsam.vectors.qgis.project import ImageLayer, Member, VectorLayer, write_project
 from uvsam.vectors.qgis.qml import Classes, Look
 from uvsam.vectors.qgis.styles import STYLES
+from uvsam.vectors.qgis.tables import STYLE_TABLE
 from uvsam.vectors.schema import CORRECTIONS, VILLAGES, make_frame
 from uvsam.vectors.villages import villages_from_scores
 
 VILLAGE, MISSED = "village", "perhaps missed"
+OWN = {CORRECTIONS.name, RUN, STYLE_TABLE}
 SAME_IOU = 0.5
 """A place is one that somebody looked at before if both overlap by more than this."""
 NEEDED = ("village_id", "confidence", "area_m2", "area_low_m2", "area_high_m2")
@@ -83,11 +85,10 @@ def review(
         OutputError: something cannot be written, or exists.
     """
     out, edited = Path(out), Path(out).with_suffix(".gpkg")
-    check_destination(out, (".qgz",), overwrite=overwrite)
+    check_destination(out, (".qgz",), overwrite=True)
     kept = _looked_at(edited, overwrite=overwrite)
+    check_destination(out, (".qgz",), overwrite=overwrite)
     check_output(edited, overwrite=True)
-    if edited.exists() and edited.samefile(villages):
-        raise OutputError(f"{edited} would replace the villages; give the project another name")
     found, run = _read_villages(villages), read_run(villages)
     crs = None if found.crs is None else place(CRS.from_user_input(found.crs))
     shown = [_image(image) for image in images]
@@ -147,6 +148,9 @@ def _looked_at(path: Path, *, overwrite: bool) -> gpd.GeoDataFrame:
         frame = pyogrio.read_dataframe(path, layer=CORRECTIONS.name)
     except (DataSourceError, DataLayerError) as error:
         raise OutputError(f"{path} exists and is no file of `uvsam review`; give another name") from error
+    added = [*set(layer_kinds(path)) - OWN, *set(frame.columns) - {*CORRECTIONS.columns, "geometry"}]
+    if added:
+        raise OutputError(f"{path} has {', '.join(sorted(added))}, which would be lost; give another name")
     said = frame["looked_at"].notna()
     for column in ("verdict", "note"):
         said |= frame[column].fillna("").astype(str).str.strip() != ""
@@ -204,32 +208,32 @@ def _ranked(doubtful: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, places: int, crs
     """The most doubtful places by rank, without those that were looked at, and then these."""
     if len(kept) and kept.crs is not None and crs is not None:
         kept = kept.to_crs(crs)
-    new, old = doubtful.geometry.to_numpy(), shapely.make_valid(kept.geometry.to_numpy())
-    said, place = shapely.STRtree(new).query(old, predicate="intersects")
-    shared = shapely.area(shapely.intersection(old[said], new[place]))
-    same = shared > SAME_IOU * (shapely.area(old[said]) + shapely.area(new[place]) - shared)
+    new, old = doubtful.geometry.to_numpy(), kept.geometry.to_numpy()
+    place, said = _same(new, old)
     numbers = np.full(len(kept), None, object)  # villages are numbered anew in every run
-    numbers[said[same]] = doubtful["village_id"].to_numpy()[place[same]]
+    numbers[said] = doubtful["village_id"].to_numpy()[place]
     order = np.lexsort((-shapely.area(new), -doubtful["doubt"].to_numpy()))
-    order = order[~np.isin(order, place[same])][:places]
-    chosen = doubtful.iloc[order]
-    count, first = len(chosen) + len(kept), int(np.nanmax([0, *kept["place_id"].to_numpy(float)])) + 1
-    said_ids = kept["place_id"].to_numpy(float)
-    ids = np.concatenate([np.arange(first, first + len(chosen)), said_ids])
-    unnumbered = np.isnan(ids)
-    ids[unnumbered] = first + len(chosen) + np.arange(unnumbered.sum())
-    nothing = np.full(len(chosen), None, object)
-    texts = {name: np.concatenate([nothing, kept[name].to_numpy(object)]) for name in ("verdict", "note")}
-    days = np.concatenate([
-        np.full(len(chosen), "NaT", "datetime64[s]"), kept["looked_at"].to_numpy("datetime64[s]")
-    ])  # fmt: skip
-    return make_frame(
-        CORRECTIONS, np.concatenate([new[order], kept.geometry.to_numpy()]), crs,
-        {
-            "place_id": ids.astype(np.int64), "rank": np.arange(1, count + 1),
-            "doubt": np.concatenate([chosen["doubt"], kept["doubt"].to_numpy(float)]),
-            "kind": np.concatenate([chosen["kind"], kept["kind"]]),
-            "village_id": np.concatenate([chosen["village_id"], numbers]),
-            "looked_at": days, **texts,
-        },
-    )  # fmt: skip
+    order = order[~np.isin(order, place)][:places]
+    chosen = doubtful.iloc[order].drop(columns="geometry")
+    rows = pd.concat([chosen, kept.assign(village_id=numbers).drop(columns="geometry")], ignore_index=True)
+    rows = rows.reindex(columns=list(CORRECTIONS.columns))
+    ids = rows["place_id"].fillna(0).to_numpy(np.int64, copy=True)
+    ids[ids == 0] = ids.max(initial=0) + 1 + np.arange((ids == 0).sum())
+    columns = {
+        "place_id": ids,
+        "rank": np.arange(1, len(rows) + 1),
+        "doubt": rows["doubt"].to_numpy(float),
+        "looked_at": pd.to_datetime(rows["looked_at"]).to_numpy("datetime64[s]"),
+    }
+    for name in ("kind", "village_id", "verdict", "note"):
+        columns[name] = np.array([None if pd.isna(value) else value for value in rows[name]], object)
+    return make_frame(CORRECTIONS, np.concatenate([new[order], old]), crs, columns)
+
+
+def _same(new: NDArray[np.object_], old: NDArray[np.object_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of ``new`` are which of ``old``: both overlap by more than :data:`SAME_IOU`."""
+    sound = shapely.make_valid(old)  # people draw
+    second, first = shapely.STRtree(new).query(sound, predicate="intersects")
+    shared = shapely.area(shapely.intersection(sound[second], new[first]))
+    same = shared > SAME_IOU * (shapely.area(sound[second]) + shapely.area(new[first]) - shared)
+    return first[same], second[same]

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from pyproj import CRS
+from rasterio._path import _parse_path, _vsi_path
 
 from uvsam.errors import OutputError
 from uvsam.raster.access import is_remote
@@ -126,7 +127,10 @@ def _zip(path: Path, text: str) -> None:
 def _source(member: Member, folder: Path) -> str:
     if isinstance(member, VectorLayer):
         return f"{_relative(member.path, folder)}|layername={member.layer.name}"
-    return member.uri if is_remote(member.uri) or not Path(member.uri).exists() else _relative(member.uri, folder)
+    if not is_remote(member.uri) and Path(member.uri).exists():
+        return _relative(member.uri, folder)
+    name: str = _vsi_path(_parse_path(member.uri))  # as GDAL names it
+    return name
 
 
 def _relative(path: Path | str, folder: Path) -> str:
