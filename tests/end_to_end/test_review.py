@@ -127,11 +127,13 @@ def test_the_project_names_its_files_from_where_it_lies(files: Path) -> None:
 
 
 def test_an_image_on_a_server_stays_there(files: Path, server: str) -> None:
-    inputs = [str(files / "villages.gpkg"), "--image", f"{server}/city.tif", "--out", str(files / "review.qgz")]
-    assert run(["review", *inputs]) == 0
+    inputs = [str(files / "villages.gpkg"), "--image", str(files / "city.tif"), "--image", f"{server}/city.tif"]
+    assert run(["review", *inputs, "--out", str(files / "review.qgz")]) == 0
     with zipfile.ZipFile(files / "review.qgz") as project:
         root = xml.fromstring(project.read("review.qgs"))
-    assert [layer.findtext("datasource") for layer in root.iter("maplayer")][-1] == f"/vsicurl/{server}/city.tif"
+    images = [layer for layer in root.iter("maplayer") if layer.get("type") == "raster"]
+    assert [image.findtext("datasource") for image in images] == ["./city.tif", f"/vsicurl/{server}/city.tif"]
+    assert [image.findtext("layername") for image in images] == ["image 1 city", "image 2 city"]
 
 
 def say(folder: Path, rank: int, column: str, value: str) -> None:

@@ -91,7 +91,11 @@ def review(
     check_output(edited, overwrite=True)
     found, run = _read_villages(villages), read_run(villages)
     crs = None if found.crs is None else place(CRS.from_user_input(found.crs))
-    shown = [_image(image) for image in images]
+    stems = [Path(str(image)).stem for image in images]
+    shown = [
+        _image(image, f"image {stem}" if stems.count(stem) == 1 else f"image {number} {stem}")
+        for number, (image, stem) in enumerate(zip(images, stems, strict=True), start=1)
+    ]
     bounds = _bounds(shown, crs)
     if len(found) and not shapely.box(*bounds).intersects(shapely.box(*found.total_bounds)):
         raise LabelError(f"{images[0]} does not show the ground of {villages}; is it the right image?")
@@ -158,13 +162,12 @@ def _looked_at(path: Path, *, overwrite: bool) -> gpd.GeoDataFrame:
     return frame[said & has_ground].explode(ignore_index=True)
 
 
-def _image(uri: str | Path) -> tuple[ImageLayer, GeoBox]:
+def _image(uri: str | Path, name: str) -> tuple[ImageLayer, GeoBox]:
     scene = open_inputs(uri)
     if scene.uri.startswith("<"):
         raise SceneError(f"{scene.name} has a file for each colour; make one image of them first")
-    stretch, name = estimate_stretch(scene), Path(str(uri)).stem
-    crs = CRS.from_user_input(str(scene.geobox.crs))
-    return ImageLayer(f"image {name}", scene.uri, scene.bands, stretch.low, stretch.high, crs), scene.geobox
+    stretch, crs = estimate_stretch(scene), CRS.from_user_input(str(scene.geobox.crs))
+    return ImageLayer(name, scene.uri, scene.bands, stretch.low, stretch.high, crs), scene.geobox
 
 
 def _bounds(shown: Sequence[tuple[ImageLayer, GeoBox]], crs: CRS | None) -> list[float]:

@@ -228,7 +228,7 @@ def _labels(root: ET.Element, expression: str) -> None:
     labeling = ET.SubElement(root, "labeling", type="simple")
     settings = ET.SubElement(labeling, "settings", calloutType="simple")
     text = ET.SubElement(
-        settings, "text-style", fieldName=expression, isExpression="1", fontSize="9", fontSizeUnit="Point",
+        settings, "text-style", fieldName=expression, isExpression="1", fontSize="11", fontSizeUnit="Point",
         textColor="255,255,255,255", fontWeight="75", namedStyle="Bold",
     )  # fmt: skip
     ET.SubElement(

@@ -28,7 +28,7 @@ EVENTS = {
     "first": GREY, "stable": GREY, "grown": BLUE, "new": SKY, "reappeared": SKY, "shrunk": ORANGE, "split": PINK,
     "merged": GREEN,
 }  # fmt: skip
-PLASMA = ("#7e03a8", "#cc4778", "#f89540", "#fdca26", "#f0f921")
+PLASMA = ("#5c01a6", "#a82296", "#e16462", "#fca636", "#f0f921")
 """From dark and doubtful to bright and sure: brightness alone says it, too."""
 HEAT = ("#ffffcc", "#fed976", "#fd8d3c", "#e31a1c", "#800026")
 PERIOD = ("valid_from", "valid_to")
