@@ -24,6 +24,7 @@ from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, read_coverage, read_polygons
+from uvsam.vectors.qgis.styles import sample_style
 from uvsam.vectors.schema import SAMPLE
 
 DRAWN, AREAS = "drawn", "strata"
@@ -79,7 +80,10 @@ def sample(
         "uvsam": uvsam.__version__, "inputs": [str(path) for path in paths], "seed": seed,
         "dates": [one.date.isoformat() for one in sources], "truth": "one of " + ", ".join(names),
     }  # fmt: skip
-    write_layers(out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata}, overwrite=overwrite)
+    write_layers(
+        out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata},
+        styles={SAMPLE.name: sample_style(names)}, overwrite=overwrite,
+    )  # fmt: skip
     return strata
 
 

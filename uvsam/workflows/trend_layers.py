@@ -26,7 +26,7 @@ from uvsam.change.store import Store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError, SettingsError
 from uvsam.vectors.geopackage import Rows
-from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons
+from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import Followed
 
@@ -296,10 +296,11 @@ class TrendLayers:
     def _rows(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> Rows:
         """Rows of a layer, brought from the map to where they are written."""
         if self.followed.crs is not None and self.crs is not None:
-            polygons = moved(polygons, self.followed.crs, self.crs)
+            polygons = repaired(moved(polygons, self.followed.crs, self.crs))
         if layer.geometry_type == "MultiPolygon":
             polygons = multipolygons(polygons)
-        return Rows(table[list(layer.columns)], pa.array(shapely.to_wkb(polygons), pa.binary()), self.crs)
+        kept = ~shapely.is_empty(polygons)  # of a sliver nothing may be left
+        return Rows(table.loc[kept, list(layer.columns)], pa.array(to_wkb(polygons[kept]), pa.binary()), self.crs)
 
 
 class _LandTask(NamedTuple):
