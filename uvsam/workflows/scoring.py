@@ -213,7 +213,7 @@ def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeom
         inner = Window(tile.core.row - tile.chip.row, tile.core.col - tile.chip.col, *tile.core.shape)
         valid &= chip.valid[inner.slices]
         return ReadTile(tile, chip if valid.any() else None, valid)
-    valid &= reader.read(tile.core).valid
+    valid &= reader.read_valid(tile.core)
     chip_or_none = reader.read_resampled(tile.chip, plan.scale_xy) if valid.any() else None
     return ReadTile(tile, chip_or_none, valid)
 
