@@ -41,7 +41,7 @@ VALUES = {1: "built-up", 2: "vegetation", 3: "barren", 4: "water", 5: "imperviou
 CLASSES = tuple(VALUES.values())
 BLOCK_C, ALL = (273031.0, 2106156.0, 275745.0, 2108643.0), (273031.0, 2106156.0, 279136.0, 2116330.0)
 WRONG, RIGHT, NEAR_M = 0.3, 0.8, 30.0
-"""A place with a smaller share of village is wrong; one with such an IoU is correct; outlines are redrawn within this."""
+"""A place with a smaller share of village is wrong, one with such an IoU correct; outlines are redrawn within this."""
 
 
 def base_training(data: Path, output: Path, steps: int) -> SpecialistTraining:

@@ -4,7 +4,7 @@
 
 The bare models look at as many chips as `predict` did, and the generalist at as many crops with as many prompts, with
 pixels from memory, in as many threads, and nothing else is done: no reading, no resampling, no writing, no outlines.
-What the generalist sees of the ground counts ground in two crops twice; what it decides on are its masks.
+What the generalist decides on are its masks; it sees some ground around these.
 Each runs in a process of its own; the seconds of `predict` have its start in them, those of the bare models have not.
 """
 
@@ -90,7 +90,7 @@ def main() -> None:
             villages_per_km2=options.villages_per_km2,
         )  # fmt: skip
     whole = predicted(image, out)
-    run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined", "window_m")}
+    run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined")}
     tiles, refined = run["tiles"], run["refined"]
     counts = [str(tiles["computed"]), str(refined["crops"]), str(refined.get("prompts", refined["refined"]))]
     done = subprocess.run([sys.executable, __file__, "--bare", *counts], check=True, capture_output=True, text=True)
@@ -101,7 +101,7 @@ def main() -> None:
         "predict": whole, "bare": alone,
         "overhead": whole["seconds"] / alone["seconds"] - 1, "overhead_cpu": whole["cpu_s"] / alone["cpu_s"] - 1,
         "chips": tiles["computed"], "crops": refined["crops"], "regions": refined["regions"],
-        "generalist_sees_of_ground": refined["crops"] * run["window_m"] ** 2 / (0.6 * options.side) ** 2,
+        "generalist_sees_of_ground": refined["seen"] / options.side**2,
         "generalist_decides_on": refined["pixels"] / options.side**2,
         "generalist_sees_of_model_pixels": refined["model_pixels"] / tiles["model_pixels"],
     }  # fmt: skip

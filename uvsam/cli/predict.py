@@ -134,10 +134,10 @@ def _summarise(result: "Prediction", written: list[Path]) -> None:
     rate = result.scored.pixels / 1e6 / result.seconds
     click.echo(f"{result.scored.computed} of {result.scored.tiles} tiles, {result.seconds:.0f} s, {rate:.1f} Mpx/s.")
     if refined := result.refined:
-        seen = refined.model_pixels / max(1, result.scored.model_pixels)
+        seen = refined.seen / max(1, result.scored.pixels)
         click.echo(
             f"{refined.refined} of {refined.regions} outlines sharpened: the generalist saw {refined.crops} crops, "
-            f"{refined.model_pixels / 1e6:.1f} Mpx, {seen:.0%} of what the specialist saw."
+            f"{seen:.0%} of the ground."
         )
     for path in written:
         click.echo(f"wrote {path}")

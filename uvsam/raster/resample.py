@@ -11,7 +11,6 @@ from scipy.sparse import csr_array
 
 from uvsam.raster.window import Window
 
-
 WHOLE = 1e-5
 """Sums of weights that differ by less are equal: they are added in single precision."""
 

@@ -74,7 +74,9 @@ def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArr
     beside = path.parent / named.name
     reviewed = named if named.is_file() else beside
     if not named.name or not reviewed.is_file():
-        raise LabelError(f"{path} is a review of {named or 'another file'}, which is not there; put it beside the review")
+        raise LabelError(
+            f"{path} is a review of {named or 'another file'}, which is not there; put it beside the review"
+        )
     frame = _read(reviewed, VILLAGES.name)
     left = frame[~frame["village_id"].isin(corrections["village_id"].dropna())]
     of_map = None if frame.crs is None else place(CRS.from_user_input(frame.crs))

@@ -307,6 +307,6 @@ def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
         "prompts": asdict(refiner.rules),
         "refined": {
             name: getattr(refined, name)
-            for name in ("regions", "refined", "crops", "prompts", "pixels", "model_pixels")
+            for name in ("regions", "refined", "crops", "prompts", "seen", "pixels", "model_pixels")
         },
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import shapely
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
@@ -83,6 +84,7 @@ class Refined:
         refined: those that the generalist outlined; the others keep their outline.
         crops: squares it looked at.
         prompts: questions it answered; a region in several crops is asked about in each.
+        seen: scene pixels in its crops, those in several counted once.
         pixels: scene pixels on which it decided.
         model_pixels: pixels its encoder saw.
         support: its own statements about its masks, ``sam_iou_pred`` and ``stability``.
@@ -92,6 +94,7 @@ class Refined:
     refined: int
     crops: int
     prompts: int
+    seen: int
     pixels: int
     model_pixels: int
     support: Support
@@ -131,6 +134,12 @@ class _Grid:
         """The scene pixels that cells cover."""
         box = cells.row, cells.col, cells.row_stop, cells.col_stop
         return ground_window(box, self.cell_xy, self.shape)
+
+    def covered_px(self, windows: Sequence[Window]) -> int:
+        """Scene pixels that windows of cells cover, about."""
+        ground = [self.on_scene(window) for window in windows]
+        boxes = [shapely.box(one.col, one.row, one.col_stop, one.row_stop) for one in ground]
+        return round(float(shapely.union_all(boxes).area))
 
     def read(self, crop: Crop, reader: SceneReader, scores: Any, labels: Any) -> _ReadCrop | None:
         """What is needed for a crop; None where no region is large enough to be asked about."""
@@ -312,11 +321,12 @@ def refine_scene(
     failed = complete(
         refining, asked, len(crops), log, share, lambda done: progress("outlining villages (crops)", done, len(crops))
     )
-    looked_at = 0
+    looked_at: list[Window] = []
     with Instances(out_path.with_name(f"{out_path.stem}_masks.bin"), grid.cell_xy) as instances:
         for number, crop in enumerate(crops):
             answers = np.frombuffer(log.read(number) if number in log else b"", ANSWER)
-            looked_at += len(answers) > 0
+            if len(answers):
+                looked_at.append(crop.window)
             for answer in answers:
                 place = Instance(int(answer["region"]), crop.window, Window(*answer["ground"].tolist()))
                 instances.add(place, answer["mask"].astype(np.float32))
@@ -327,10 +337,11 @@ def refine_scene(
     refined = Refined(
         regions=len(regions),
         refined=quality.refined,
-        crops=looked_at,
+        crops=len(looked_at),
         prompts=len(instances),
+        seen=grid.covered_px(looked_at),
         pixels=pixels,
-        model_pixels=looked_at * asked.generalist.input_px**2,
+        model_pixels=len(looked_at) * asked.generalist.input_px**2,
         support=Support(owner_path, quality.means()),
     )
     return refined, [(grid.on_scene(crops[number].window), str(error)) for number, error in sorted(failed.items())]
