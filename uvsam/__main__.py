@@ -1,10 +1,15 @@
 """The process ``uvsam``; ``python -m uvsam`` is the same."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import NoReturn
 
 from uvsam.cli.process import EXIT_INTERRUPTED, EXIT_TERMINATED, Signals, Terminated, settle_streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:

@@ -1,6 +1,7 @@
 """The same results wherever tasks run, few under way at a time, and errors that arrive."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -84,4 +85,14 @@ def test_threads_are_threads_of_this_process() -> None:
 
 
 def _process(_: int) -> int:
+    return os.getpid()
+
+
+def test_ctrl_c_of_a_terminal_which_reaches_workers_too_is_no_matter_of_theirs() -> None:
+    with open_run(workers=2, processes=True) as run:
+        assert os.getpid() not in set(run(_interrupted, range(4)))
+
+
+def _interrupted(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
     return os.getpid()

@@ -33,9 +33,9 @@ def read_config(path: str, params: Iterable[click.Parameter]) -> dict[str, Any]:
         option = options.get(_key(str(name)))
         if option is None:
             near = difflib.get_close_matches(_key(str(name)), options, n=1, cutoff=0.5)
-            known = near or [key for key in sorted(options) if len(key) > 1]
+            known = [key.replace("_", "-") for key in near or sorted(options) if len(key) > 1]
             hint = "do you mean" if near else "known are"
-            raise ConfigError(f"{path}: '{name}' is no option; {hint} {', '.join(key.replace('_', '-') for key in known)}")
+            raise ConfigError(f"{path}: '{name}' is no option; {hint} {', '.join(known)}")
         assert option.name is not None
         if option.name in found:
             raise ConfigError(f"{path}: '{name}' stands there twice")

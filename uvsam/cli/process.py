@@ -1,15 +1,23 @@
-"""What has to be right before anything else is imported: signals, and the three standard streams."""
+"""What has to be right before anything else is imported: signals, and the three standard streams.
+
+Until the signals are, Ctrl-C shows a traceback of Python's own start. So this module and those before it (``uvsam``,
+``uvsam.cli``, ``uvsam.__main__``) import nothing that takes milliseconds, not even ``typing`` and ``pathlib``.
+"""
+
+from __future__ import annotations
 
 import os
 import signal
 import sys
 import time
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
 
+import uvsam
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
+    from types import FrameType
+    from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -17,8 +25,7 @@ AGAIN_S = 0.05
 GRACE_S = 1.0
 """A terminal and a program that started us may both send a signal: what comes within this time is the same wish."""
 
-_PACKAGE = Path(__file__).parents[1]
-_BEFORE_WORK = (str(_PACKAGE / "__main__.py"), str(_PACKAGE / "cli"), str(_PACKAGE / "workflows"))
+_BEFORE_WORK = tuple(f"{uvsam.__path__[0]}{os.sep}{part}" for part in ("__main__.py", "cli", "workflows"))
 """Imports that these ask for come before anything is begun; those of deeper stages may come in its midst."""
 _IMPORTS = {"importlib", "importlib._bootstrap", "importlib._bootstrap_external"}
 
@@ -64,7 +71,7 @@ class Signals:
         signal.signal(signal.SIGALRM, lambda _, frame: self._stop(number, frame))
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
-    def _swallowed(self, lost: "UnraisableHookArgs") -> None:
+    def _swallowed(self, lost: UnraisableHookArgs) -> None:
         """What is raised where nothing can be, as in a destructor, is told on stderr; a signal comes again instead."""
         if issubclass(lost.exc_type, KeyboardInterrupt):
             self._stop_soon(signal.SIGTERM if issubclass(lost.exc_type, Terminated) else signal.SIGINT)

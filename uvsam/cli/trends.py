@@ -74,13 +74,15 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 )  # fmt: skip
 @click.option("--tolerance-m", type=float, help="Outlines that differ by less are the same, metres  [default: 3].")
 @click.option(
-    "--min-change-m2", type=float, help="Smaller pieces of gained or lost ground do not count  [default: 50]."
+    "--min-change-m2", type=float, help="Smaller pieces of gained or lost ground do not count, m²  [default: 50]."
 )
 @click.option("--align/--no-align", default=True, show_default=True, help="Move the layers onto the first one.")
 @click.option("--centre", metavar="LON,LAT", callback=parse_place, help="What rings are around, in degrees.")
 @click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, e.g. 2,4,6.")
 @click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
-@click.option("--cell-m", type=float, help="Side of the cells in which hot spots are looked for  [default: 500].")
+@click.option(
+    "--cell-m", type=float, help="Side of the cells in which hot spots are looked for, metres  [default: 500]."
+)
 @click.option(
     "--reference", type=click.Path(path_type=Path),
     help="A sample of `uvsam sample` with its truth filled in; areas are corrected by it.",

@@ -5,6 +5,7 @@ itself. At any time a few tasks per worker are under way, so a million of them n
 """
 
 import logging
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def open_run(
             yield _in_threads(pool, workers)
         return
     from dask.config import set as set_dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with (
         _quietly(),
@@ -91,10 +92,21 @@ def open_run(
             {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}
             | {"distributed.worker.profile.enabled": False}  # which looks into running threads a hundred times a second
         ),
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        _start_workers(workers) as cluster,
         Client(cluster) as client,
     ):
         yield _on(client)
+
+
+def _start_workers(workers: int) -> Any:
+    """Processes that never see Ctrl-C, which a terminal sends to all: the one that steers them ends them."""
+    from distributed import LocalCluster
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what starts here has it from us
+    try:
+        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_threads(pool: ThreadPoolExecutor, threads: int) -> Run:
