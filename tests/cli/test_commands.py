@@ -93,7 +93,7 @@ def test_json_has_the_documented_names_and_nothing_else(
         assert set(found) == documented(command), command
     assert told["models list"] == answer(capfd, "models", "list")
     assert told["simulate"]["files"] == [str(tmp_path / "city" / name) for name in ("city_2020.tif", "truth.gpkg")]
-    assert told["trends"]["periods"][0]["date"] == "2016-07-01"
+    assert [row["date"][:4] for row in told["trends"]["periods"]] == ["2016", "2020"]
     assert answer(capfd, "models", "show", "uvsam-tiny")["name"] == "uvsam-tiny"
 
 

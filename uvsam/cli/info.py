@@ -46,8 +46,8 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 )
 @click.option("--asset", metavar="NAME", help="Of a STAC item: the asset to look at  [default: the visual one].")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
-    help="Day the image was taken, YYYY-MM-DD  [default: what the file says].",
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
+    help="Day the image was taken  [default: what the file says].",
 )  # fmt: skip
 @click.option("--model", type=ModelName(), metavar="NAME|CARD", help="Model to plan for  [default: the bundled one].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")

@@ -32,8 +32,8 @@ OUTLINE = "[default: the model's card]"
 @click.option("--window", "window_m", type=float, metavar="M", help="Ground that the generalist sees at once, metres.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
-    help="Day the image was taken, YYYY-MM-DD  [default: what the file says].",
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
+    help="Day the image was taken  [default: what the file says].",
 )  # fmt: skip
 @click.option(
     "--asset", metavar="NAME",

@@ -78,10 +78,10 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option("--align/--no-align", default=True, show_default=True, help="Move the layers onto the first one.")
 @click.option("--centre", metavar="LON,LAT", callback=parse_place, help="What rings are around, in degrees.")
-@click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, e.g. 2,4,6.")
+@click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, km, as in 2,4,6.")
 @click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
 @click.option(
-    "--cell-m", type=float, help="Side of the cells in which hot spots are looked for, metres  [default: 500]."
+    "--cell-m", type=float, help="Side of the cells of hot spots, metres  [default: 500]."
 )
 @click.option(
     "--reference", type=click.Path(path_type=Path),
