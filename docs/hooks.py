@@ -68,7 +68,8 @@ def models_page() -> str:
     """The cards of all models, those that are bundled first."""
     intro = (
         "# Models\n\nWhat each card says. `uvsam models show NAME` prints the same, `uvsam models fetch NAME` gets "
-        "weights that are not bundled. Specialists find villages; generalists sharpen outlines; a UV-SAM model is both.\n"
+        "weights that are not bundled. Specialists find villages; generalists sharpen outlines; "
+        "a UV-SAM model is both.\n"
     )
     names = [*list_cards("uvsam"), *list_cards(), *list_cards("generalist")]
     return "\n".join([intro, *(line for name in names for line in card_lines(load_any_card(name)))])
@@ -85,7 +86,8 @@ def card_lines(card: ModelCard | GeneralistCard) -> Iterator[str]:
         yield f"| threshold | {card.calibration.threshold:g}, seeds {card.calibration.seed_threshold:g} |"
         yield f"| outlines | from {card.outline.min_area_m2:g} m², lanes up to {card.outline.close_m:g} m bridged |"
     source = getattr(card, "source", None)
-    yield f"| weights | {'bundled' if source is None else f'fetched from <{source.url}>, {source.bytes / 1e6:,.0f} MB'} |"
+    weights = "bundled" if source is None else f"fetched from <{source.url}>, {source.bytes / 1e6:,.0f} MB"
+    yield f"| weights | {weights} |"
     yield f"| licence | {card.licence} |"
     yield from _list("Trained on", card.trained_on)
     if card.quality:

@@ -80,9 +80,7 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--centre", metavar="LON,LAT", callback=parse_place, help="What rings are around, in degrees.")
 @click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, km, as in 2,4,6.")
 @click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
-@click.option(
-    "--cell-m", type=float, help="Side of the cells of hot spots, metres  [default: 500]."
-)
+@click.option("--cell-m", type=float, help="Side of the cells of hot spots, metres  [default: 500].")
 @click.option(
     "--reference", type=click.Path(path_type=Path),
     help="A sample of `uvsam sample` with its truth filled in; areas are corrected by it.",
