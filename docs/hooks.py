@@ -150,8 +150,8 @@ def settings_page() -> str:
         "# Settings\n\nOf a prediction in Python (`uvsam.settings.PredictSettings`); the command line has the same as "
         "options, see [Commands](commands.md), and a file of them is taken by `--config`, see "
         "[The command line](../command_line.md#options-in-a-file). Settings of training are explained in "
-        "[Train on your labels](../train_on_your_labels.md). A setting without a default leaves its value to the card of "
-        "the model or to the image.\n\n" + table(PredictSettings)
+        "[Train on your labels](../train_on_your_labels.md). A setting without a default leaves its value to the card "
+        "of the model or to the image.\n\n" + table(PredictSettings)
     )
 
 
