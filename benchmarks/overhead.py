@@ -4,6 +4,7 @@
 
 The bare models look at as many chips as `predict` did, and the generalist at as many crops with as many prompts, with
 pixels from memory, in as many threads, and nothing else is done: no reading, no resampling, no writing, no outlines.
+What the generalist sees of the ground counts ground in two crops twice; what it decides on are its masks.
 Each runs in a process of its own; the seconds of `predict` have its start in them, those of the bare models have not.
 """
 
@@ -17,11 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import torch
+from affine import Affine
+from odc.geo.geobox import GeoBox
 from predict import MEASURED
 
 from uvsam.prompts import FRAME_PX, Prompts
+from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
 from uvsam.simulate import simulate_city
 from uvsam.vectors.geopackage import read_run
@@ -36,6 +41,7 @@ def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
     assert refiner is not None
     small = refiner.generalist.input_px
     boxes = np.tile(np.float32([[200, 200, 800, 800]]) * FRAME_PX / 1024, (max(1, round(prompts / max(1, crops))), 1))
+    whole = GeoBox((small, small), Affine.identity(), None)
     asked = Prompts(boxes, None, np.arange(len(boxes)))
 
     def score(_: int) -> None:
@@ -43,7 +49,8 @@ def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
 
     def outline(_: int) -> None:
         pixels, valid = torch.rand(1, 3, small, small) * 255, torch.ones(1, small, small, dtype=torch.bool)
-        refiner.generalist.decode(refiner.generalist.embed(pixels, valid)[0], asked)
+        tokens = refiner.tokens and refiner.tokens(Chip(pixels[0].numpy(), valid[0].numpy(), whole))
+        refiner.generalist.decode(refiner.generalist.embed(pixels, valid)[0], asked, tokens=tokens)
 
     with ThreadPoolExecutor(threads, initializer=one_core) as pool:
         list(pool.map(score, range(threads)))  # compiled
@@ -67,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=20_000, help="pixels of 0.6 m")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--villages-per-km2", type=float, default=1.85, help="1.85 are about 5 %% of the ground")
     parser.add_argument("--work", type=Path, default=Path("runs/overhead"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/overhead.json"))
     parser.add_argument("--bare", type=int, nargs=3, metavar=("CHIPS", "CROPS", "PROMPTS"), help=argparse.SUPPRESS)
@@ -77,18 +85,24 @@ def main() -> None:
     folder = options.work / str(options.side)
     image, out = folder / "city_2020.tif", folder / "villages.gpkg"
     if not image.exists():
-        simulate_city(folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=options.seed)
+        simulate_city(
+            folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=options.seed,
+            villages_per_km2=options.villages_per_km2,
+        )  # fmt: skip
     whole = predicted(image, out)
-    run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined")}
+    run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined", "window_m")}
     tiles, refined = run["tiles"], run["refined"]
     counts = [str(tiles["computed"]), str(refined["crops"]), str(refined.get("prompts", refined["refined"]))]
     done = subprocess.run([sys.executable, __file__, "--bare", *counts], check=True, capture_output=True, text=True)
     alone = json.loads(done.stdout.splitlines()[-1])
+    village_m2 = float(gpd.read_file(folder / "truth.gpkg", layer="villages").area.sum())
     found = {
-        "side_px": options.side, "predict": whole, "bare": alone,
+        "side_px": options.side, "village_share": village_m2 / (0.6 * options.side) ** 2,
+        "predict": whole, "bare": alone,
         "overhead": whole["seconds"] / alone["seconds"] - 1, "overhead_cpu": whole["cpu_s"] / alone["cpu_s"] - 1,
         "chips": tiles["computed"], "crops": refined["crops"], "regions": refined["regions"],
-        "generalist_sees_of_ground": refined["pixels"] / options.side**2,
+        "generalist_sees_of_ground": refined["crops"] * run["window_m"] ** 2 / (0.6 * options.side) ** 2,
+        "generalist_decides_on": refined["pixels"] / options.side**2,
         "generalist_sees_of_model_pixels": refined["model_pixels"] / tiles["model_pixels"],
     }  # fmt: skip
     print(json.dumps(found, indent=1))

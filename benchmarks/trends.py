@@ -7,7 +7,7 @@ Plain is what one would write first: of every pair of consecutive layers the ove
 both ways (kept, lost and gained ground) with `geopandas.overlay`, on an equal-area map, written to a GeoPackage. It
 does no alignment, tolerance, lineage or hot spots. Its seconds without the writing are told, too. It computes on one
 core; where it is stopped (--give-up), how much of it was done is told, and its seconds of the processor are a lower
-bound of what it would have taken alone on the machine.
+bound of what it would have taken alone on the machine. Results of other numbers of villages are kept.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/trends"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/trends.json"))
     options = parser.parse_args()
-    results = []
+    results = json.loads(options.out.read_text()) if options.out.exists() else []
     for count in options.villages:
         folder = options.work / str(count)
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,8 +143,8 @@ def main() -> None:
         name, taken = ("at_least_times_faster", "cpu_seconds") if stopped else ("times_faster", "seconds")
         found |= {"plain": plain, name: round(plain[taken] / found["ours"]["seconds"], 2)}
         print(found, flush=True)
-        results.append(found)
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+        results = [row for row in results if (row["villages"], row["periods"]) != (count, options.periods)] + [found]
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.cli.command_page import documented
 from uvsam.cli.commands import Answer, Command, Group, as_json
 from uvsam.cli.main import cli, run
 
-UNITS = re.compile(r"[Mm]etres|m²|0 to 1")
+UNITS = re.compile(r"[Mm]etres|kilometre|m²|0 to 1")
 
 
 def tree(command: click.Command, path: str = "uvsam") -> Iterator[tuple[str, click.Command]]:

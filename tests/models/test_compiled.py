@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 from uvsam.catalog.cards import BUNDLED_SPECIALIST, DEFAULT_MODEL, Network
 from uvsam.models.compiled import TOLERANCE, Compiled
 from uvsam.models.encoders import ENCODERS
+from uvsam.models.mixer import pooled
 from uvsam.models.specialist import ModelRecipe, build_network, load_specialist
 from uvsam.models.uvsam import load_uvsam
+from uvsam.prompts import CELLS, Prompts
 
 pytest.importorskip("openvino")
 
@@ -53,10 +56,28 @@ def test_the_bundled_model_scores_the_same() -> None:
     pixels, valid = torch.rand(1, 3, 256, 256) * 255, torch.rand(1, 256, 256) > 0.1
     found = specialist.compiled(1).scores(pixels, valid, views=2)
     assert (found - specialist.scores(pixels, valid, views=2)).abs().max() < 1e-4
-    _, _, generalist = load_uvsam(ModelRecipe(DEFAULT_MODEL))
-    side = generalist.input_px
+
+
+def test_the_bundled_generalist_sees_and_answers_the_same() -> None:
+    specialist, mixer, generalist = load_uvsam(ModelRecipe(DEFAULT_MODEL))
+    faster, side = generalist.compiled(1), generalist.input_px
     pixels, valid = torch.rand(2, 3, side, side) * 255, torch.ones(2, side, side, dtype=torch.bool)
-    assert_close(generalist.compiled(1).embed(pixels, valid), generalist.embed(pixels, valid))
+    embedding = generalist.embed(pixels, valid)
+    assert_close(faster.embed(pixels, valid), embedding)
+    fused = specialist.fused(pixels, valid, 205.0)
+    assert_close(specialist.compiled(1).fused(pixels, valid, 205.0), fused)
+    boxes = np.float32([[100, 200, 700, 900], [0, 0, 300, 80], [512, 512, 1024, 1024]])
+    masks = np.random.default_rng(0).normal(0, 3, (3, 1, CELLS, CELLS)).astype(np.float32)
+    for given in (Prompts(boxes, None, np.arange(3)), Prompts(boxes, masks, np.arange(3))):
+
+        def mix(tokens: Tensor, seen: Tensor) -> Tensor:
+            mixed: Tensor = mixer(tokens, pooled(seen[None])[0], pooled(fused)[0])
+            return mixed
+
+        expected, found = (asked.decode(embedding[0], given, tokens=mix) for asked in (generalist, faster))
+        np.testing.assert_allclose(found.logits, expected.logits, atol=2e-3)
+        np.testing.assert_allclose(found.iou_pred, expected.iou_pred, atol=1e-3)
+    assert all(None not in part._models.values() for part in (faster._encode, faster._answer))  # type: ignore[attr-defined]
 
 
 def test_neither_batch_nor_threads_change_a_digit() -> None:

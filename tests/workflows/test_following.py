@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapely
 
-from uvsam.trends.accounts import changes, step_table, village_table
+from uvsam.change.accounts import changes, step_table, village_table
 from uvsam.vectors.periods import find_periods
 from uvsam.vectors.schema import COVERAGE
 from uvsam.workflows.following import Followed, follow

@@ -33,6 +33,7 @@ COMMANDS = {
     "info": LazyCommand("uvsam.cli.info:command", "Describe an image, and what predict would need for it."),
     "trends": LazyCommand("uvsam.cli.trends:command", "Tell what happened to the villages of several dates."),
     "sample": LazyCommand("uvsam.cli.sample:command", "Draw places to look at, to correct areas by what is there."),
+    "review": LazyCommand("uvsam.cli.review:command", "Make a QGIS project to correct the most doubtful places."),
     "evaluate": LazyCommand("uvsam.cli.evaluate:command", "Compare outlines with the truth."),
     "train": LazyCommand("uvsam.cli.main:train", "Train a model on your own labels."),
     "simulate": LazyCommand("uvsam.cli.simulate:command", "Make images of a city whose villages are known exactly."),

@@ -15,9 +15,23 @@ from uvsam.cli.console import progress_display
 @click.option("--periods", default="2020", show_default=True, help="Years, separated by commas; one image for each.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same city.")
 @click.option("--crs", default=None, help="Projected CRS in metres.  [default: EPSG:32650]")
+@click.option(
+    "--villages-per-km2",
+    type=float,
+    default=5.5,
+    show_default=True,
+    help="Villages tried per square kilometre; the default covers about a sixth of the city.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
-    out_dir: Path, size_m: float, gsd_m: float, periods: str, seed: int, crs: str | None, overwrite: bool
+    out_dir: Path,
+    size_m: float,
+    gsd_m: float,
+    periods: str,
+    seed: int,
+    crs: str | None,
+    villages_per_km2: float,
+    overwrite: bool,
 ) -> Answer:
     """Make a synthetic city with exact truth.
 
@@ -32,7 +46,7 @@ def command(
 
     with progress_display() as progress:
         written = run_simulate(
-            out_dir, size_m=size_m, gsd_m=gsd_m, periods=periods, seed=seed, crs=crs, overwrite=overwrite,
-            progress=progress,
+            out_dir, size_m=size_m, gsd_m=gsd_m, periods=periods, seed=seed, crs=crs,
+            villages_per_km2=villages_per_km2, overwrite=overwrite, progress=progress,
         )  # fmt: skip
     return Answer({"files": written}, lambda: click.echo("\n".join(map(str, written))))

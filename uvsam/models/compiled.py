@@ -14,11 +14,14 @@ SAMPLE_PX = 128
 """Side of the image that a network is traced and compared on."""
 
 
-class Compiled:
-    """A network from (1, C, H, W) to one tensor, to be called from several threads. It holds no state between calls.
+Shapes = tuple[tuple[int, ...], ...]
 
-    A shape is compiled when it is met for the first time, and compared with PyTorch. What cannot be compiled, or says
-    something else, stays with PyTorch. Every call computes on one core, image by image, so that the result depends
+
+class Compiled:
+    """A network from tensors to one or several, to be called from several threads. It holds no state between calls.
+
+    Shapes are compiled when they are met for the first time, and compared with PyTorch. What cannot be compiled, or
+    says something else, stays with PyTorch. Every call computes on one core, item by item, so that the result depends
     neither on the batch nor on the number of threads.
 
     Args:
@@ -28,60 +31,72 @@ class Compiled:
 
     def __init__(self, network: nn.Module, threads: int) -> None:
         self.network, self.threads = network, threads
-        self._models: dict[tuple[int, ...], Any] = {}
+        self._models: dict[Shapes, Any] = {}
         self._lock = threading.Lock()
         self._of_thread = threading.local()
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) float32 to what the network says of each."""
-        shape = (1, *images.shape[1:])
+    def __call__(self, *inputs: Tensor) -> Any:
+        """(N, ...) float32 each, to what the network says of each of N."""
+        shapes = tuple((1, *given.shape[1:]) for given in inputs)
         with self._lock:
-            if shape not in self._models:
+            if shapes not in self._models:
                 with torch.inference_mode(False):  # in it nothing can be traced
-                    self._models[shape] = self._compile(shape)
-        if self._models[shape] is None:
-            answer: Tensor = self.network(images)
-            return answer
-        request = self._request(shape)
-        return torch.cat([_infer(request, image[None]) for image in images])
+                    self._models[shapes] = self._compile(shapes)
+        if self._models[shapes] is None:
+            return self.network(*inputs)
+        request = self._request(shapes)
+        answers = [_infer(request, item) for item in zip(*(torch.split(given, 1) for given in inputs), strict=True)]
+        outputs = tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
+        return outputs if len(outputs) > 1 else outputs[0]
 
-    def _request(self, shape: tuple[int, ...]) -> Any:
-        requests: dict[tuple[int, ...], Any] = self._of_thread.__dict__.setdefault("requests", {})
-        if shape not in requests:
-            requests[shape] = self._models[shape].create_infer_request()
-        return requests[shape]
+    def _request(self, shapes: Shapes) -> Any:
+        requests: dict[Shapes, Any] = self._of_thread.__dict__.setdefault("requests", {})
+        if shapes not in requests:
+            requests[shapes] = self._models[shapes].create_infer_request()
+        return requests[shapes]
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        """For images of a shape; traced and compared on a small one where that goes, as it takes less memory."""
-        small = (*shape[:2], *(min(side, SAMPLE_PX) for side in shape[2:]))
-        return self._compile_by(small, shape) or (self._compile_by(shape, shape) if small != shape else None)
+    def _compile(self, shapes: Shapes) -> Any:
+        """Traced and compared on small images where that goes, as it takes less memory."""
+        small = tuple((*shape[:2], *(min(side, SAMPLE_PX) for side in shape[2:])) for shape in shapes)
+        alike = all(len(shape) == 4 for shape in shapes)
+        return (self._compile_by(small, shapes) if alike else None) or self._compile_by(shapes, shapes)
 
-    def _compile_by(self, sample: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    def _compile_by(self, sample: Shapes, shapes: Shapes) -> Any:
+        from openvino import Type
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         settings = {
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": self.threads,
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine sit on its first core
         }  # fmt: skip
-        image = torch.randn(sample, generator=torch.Generator().manual_seed(0))
+        noise = torch.Generator().manual_seed(0)
+        inputs = tuple(torch.randn(shape, generator=noise) for shape in sample)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what a trace holds for, which is compared below
-                traced = torch.jit.trace(self.network, image, check_trace=False)  # type: ignore[no-untyped-call]
-                decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced), example_input=(image,))
+                traced = torch.jit.trace(self.network, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+                decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced), example_input=inputs)
                 _, frontend = _openvino()
-                described = frontend.convert(frontend.load(decoder))
-            found = _infer(_compile_for(described, sample, settings).create_infer_request(), image)
-            expected = self.network(image)
-            close = (found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1)
-            return _compile_for(described, shape, settings) if close else None
+                read = frontend.load(decoder)
+                for place in read.get_inputs():
+                    read.set_element_type(place, Type.f32)
+                described = frontend.convert(read)
+            found = _infer(_compile_for(described, sample, settings).create_infer_request(), inputs)
+            expected = self.network(*inputs)
+            expected = (expected,) if isinstance(expected, Tensor) else expected
+            close = all(_close(*pair) for pair in zip(found, expected, strict=True))
+            return _compile_for(described, shapes, settings) if close else None
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             return None  # it knows no such operation, or no such shape; PyTorch does
 
 
-def _compile_for(described: Any, shape: tuple[int, ...], settings: dict[str, Any]) -> Any:
-    described.reshape({0: list(shape)})
+def _close(found: Tensor, expected: Tensor) -> bool:
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1))
+
+
+def _compile_for(described: Any, shapes: Shapes, settings: dict[str, Any]) -> Any:
+    described.reshape({number: list(shape) for number, shape in enumerate(shapes)})
     return _openvino()[0].compile_model(described, "CPU", settings)
 
 
@@ -94,6 +109,6 @@ def _openvino() -> tuple[Any, Any]:
     return openvino.Core(), FrontEndManager().load_by_framework("pytorch")
 
 
-def _infer(request: Any, image: Tensor) -> Tensor:
-    (answer,) = request.infer({0: image.contiguous().numpy()}, share_inputs=True).values()
-    return torch.from_numpy(answer)
+def _infer(request: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    given = {number: tensor.contiguous().numpy() for number, tensor in enumerate(inputs)}
+    return [torch.from_numpy(answer) for answer in request.infer(given, share_inputs=True).values()]

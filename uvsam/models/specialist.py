@@ -124,6 +124,24 @@ def village_logit(logits: Tensor) -> Tensor:
     return logits[:, -1] - others
 
 
+def fused_features(specialist: nn.Module, images: Tensor) -> Tensor:
+    """What the specialist's segmentation head classifies: normalised images (N, 3, H, W) to (N, C, h, w)."""
+    network: Any = specialist
+    fused: Tensor = network.decoder(network.encoder(images))
+    return fused
+
+
+class Fusing(nn.Module):
+    """:func:`fused_features` as a module of its own."""
+
+    def __init__(self, specialist: nn.Module) -> None:
+        super().__init__()
+        self.specialist = specialist
+
+    def forward(self, images: Tensor) -> Tensor:
+        return fused_features(self.specialist, images)
+
+
 _TURNS = (0, 2, 1, 3)
 
 
@@ -143,11 +161,12 @@ class Specialist:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._run: Callable[[Tensor], Tensor] = self.network
+        self._fuse: Callable[[Tensor], Tensor] = Fusing(self.network)
 
     def compiled(self, threads: int) -> "Specialist":
         """The same on a processor, faster; see :class:`~uvsam.models.compiled.Compiled`."""
         faster = copy.copy(self)
-        faster._run = Compiled(self.network, threads)
+        faster._run, faster._fuse = Compiled(self.network, threads), Compiled(Fusing(self.network).eval(), threads)
         return faster
 
     @torch.inference_mode()
@@ -169,6 +188,17 @@ class Specialist:
             log_odds = torch.stack([log_odds, *others]).mean(0)
         calibration = self.card.calibration
         return log_odds.div_(calibration.temperature).add_(calibration.offset).sigmoid_().cpu()
+
+    @torch.inference_mode()
+    def fused(self, pixels: Tensor, valid: Tensor, ground_m: float) -> Tensor:
+        """Fused features, see :func:`fused_features`, of crops that show ``ground_m`` metres a side.
+
+        Args:
+            pixels: (N, 3, S, S) float32 in 0..255.
+            valid: (N, S, S) bool.
+        """
+        images = normalise(pixels.to(self.device), valid.to(self.device), self.card)
+        return self._fuse(to_own_resolution(images, ground_m, self.card))
 
     def _log_odds(self, images: Tensor) -> Tensor:
         return village_logit(self._run(images).float())

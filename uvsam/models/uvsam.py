@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from uvsam.models.mixer import MIXERS, Mixer, pooled
 from uvsam.models.sam.checkpoints import load_strictly, read_checkpoint
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import ModelRecipe, Specialist, build_network
+from uvsam.models.specialist import ModelRecipe, Specialist, build_network, fused_features
 
 
 class UvSamNetwork(nn.Module):
@@ -82,13 +81,6 @@ class UvSamNetwork(nn.Module):
         return self.generalist.decode(
             embedding, None if "box" in without else boxes, None if "mask" in without else masks, mix
         )
-
-
-def fused_features(specialist: nn.Module, images: Tensor) -> Tensor:
-    """What the specialist's segmentation head classifies: normalised images (N, 3, H, W) to (N, C, h, w)."""
-    network: Any = specialist
-    fused: Tensor = network.decoder(network.encoder(images))
-    return fused
 
 
 def build_mixer(name: str, specialist: nn.Module) -> Mixer:

@@ -155,6 +155,14 @@ def read_raw(
     return pixels, valid
 
 
+def holds_all(dataset: Any, bands: tuple[int, int, int]) -> bool:
+    """Whether no pixel of a dataset can be invalid, see :func:`read_raw`."""
+    flags = dataset.mask_flag_enums[bands[0] - 1]
+    said = MaskFlags.per_dataset in flags or alpha_band(dataset) is not None
+    numbers = [dataset.nodatavals[band - 1] for band in bands]
+    return not said and all(value is None for value in numbers) and np.dtype(dataset.dtypes[bands[0] - 1]).kind != "f"
+
+
 def check_complete(dataset: Any, bands: tuple[int, ...]) -> None:
     """A local TIFF whose blocks lie beyond its end was cut off: say so now, not hours into a run.
 

@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from uvsam.raster.access import gdal_environment, open_dataset, read_raw
+from uvsam.raster.access import gdal_environment, holds_all, open_dataset, read_raw
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import downsample, downsample_weights, source_range
 from uvsam.raster.scene import Scene
@@ -50,9 +50,11 @@ class SceneReader:
         self.stretch = stretch
         self._stack = ExitStack()
         self._dataset: Any = None
+        self._holds_all = False
 
     def __enter__(self) -> Self:
         self._dataset = self._stack.enter_context(open_dataset(self.scene.uri))
+        self._holds_all = holds_all(self._dataset, self.scene.bands)
         return self
 
     def __exit__(
@@ -64,6 +66,13 @@ class SceneReader:
         """The pixels of a window of the scene grid; outside the scene they are invalid and 0."""
         pixels, valid = self._read(window)
         return Chip(pixels, valid, _crop(self.scene.geobox, window, (1.0, 1.0)))
+
+    def read_valid(self, window: Window) -> NDArray[np.bool_]:
+        """Which pixels of a window inside the scene are valid; nothing is read where all of them must be."""
+        if self._holds_all:
+            return np.ones(window.shape, bool)
+        with gdal_environment(self.scene.uri):
+            return read_raw(self._dataset, self.scene.bands, window)[1]
 
     def read_resampled(self, window: Window, scale_xy: tuple[float, float]) -> Chip:
         """The pixels of a window of the model grid, antialiased.

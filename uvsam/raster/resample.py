@@ -12,6 +12,10 @@ from scipy.sparse import csr_array
 from uvsam.raster.window import Window
 
 
+WHOLE = 1e-5
+"""Sums of weights that differ by less are equal: they are added in single precision."""
+
+
 def model_size(size: int, scale: float) -> int:
     """Model pixels that cover ``size`` scene pixels, along one axis; the last may reach beyond them."""
     return max(1, math.ceil(size / scale - 1e-6))
@@ -49,7 +53,8 @@ def downsample_weights(start: int, count: int, scale: float, size: int) -> csr_a
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
     rows, places = np.nonzero(weights)
     ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
-    return csr_array((weights[rows, places], columns[rows, places] - first, ends), shape=(count, stop - first))
+    values = weights[rows, places].astype(np.float32)
+    return csr_array((values, columns[rows, places] - first, ends), shape=(count, stop - first))
 
 
 def downsample(
@@ -66,19 +71,20 @@ def downsample(
     Returns:
         pixels (C, H, W), 0 where invalid, and valid (H, W).
     """
-    seen = _both_axes(valid.astype(np.float64), rows, cols)
-    enough = seen >= 0.5 - 1e-9
-    divisor = np.where(enough, seen, 1.0)
-    result = np.empty((len(pixels), *seen.shape), dtype=np.float32)
+    result = np.empty((len(pixels), rows.shape[0], cols.shape[0]), np.float32)
     for index, source in enumerate(pixels):
-        total = _both_axes(source.astype(np.float64), rows, cols)
-        result[index] = np.where(enough, total / divisor, 0.0)
-    return result, enough
+        result[index] = _both_axes(source, rows, cols)
+    if valid.all():
+        return result, np.outer(np.diff(rows.indptr) > 0, np.diff(cols.indptr) > 0)
+    seen = _both_axes(valid.astype(np.float32), rows, cols)
+    seen[seen > 1 - WHOLE] = 1  # where all is seen, the value is that of a window without a hole, to the digit
+    enough = seen >= 0.5 - WHOLE
+    return np.where(enough, result / np.where(enough, seen, 1), np.float32(0)), enough
 
 
-def _both_axes(plane: NDArray[np.float64], rows: csr_array, cols: csr_array) -> NDArray[np.float64]:
+def _both_axes(plane: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
     half = np.ascontiguousarray((rows @ plane).T)
-    result: NDArray[np.float64] = (cols @ half).T
+    result: NDArray[np.float32] = (cols @ half).T
     return result
 
 

@@ -20,6 +20,7 @@ from uvsam.raster.writer import RasterWriter, temporary_name
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.render import City, build_city, draw_window
 from uvsam.simulate.truth import site_events, truth_polygons
+from uvsam.simulate.villages import VILLAGES_PER_KM2
 
 DEFAULT_CRS = "EPSG:32650"
 ORIGIN = 440000.0, 4420000.0
@@ -33,6 +34,7 @@ def simulate_city(
     periods: Sequence[int],
     seed: int,
     crs: str = DEFAULT_CRS,
+    villages_per_km2: float = VILLAGES_PER_KM2,
     overwrite: bool = False,
     block_px: int = 2048,
     progress: Progress = silent,
@@ -49,6 +51,7 @@ def simulate_city(
         periods: years, ascending.
         seed: same seed, same city; the pixels do not depend on ``block_px``.
         crs: any projected CRS in metres.
+        villages_per_km2: that are tried to be placed, five at least.
         block_px: pixels drawn at once, a multiple of 512; memory grows with its square.
 
     Returns:
@@ -59,7 +62,7 @@ def simulate_city(
         OutputError: a file exists and ``overwrite`` is False, or cannot be written.
     """
     years = tuple(int(year) for year in periods)
-    _check(size_m, gsd_m, years, crs, block_px)
+    _check(size_m, gsd_m, years, crs, block_px, villages_per_km2)
     folder = Path(out_dir)
     images, truth = [folder / f"city_{year}.tif" for year in years], folder / "truth.gpkg"
     taken = [path for path in (*images, truth) if path.exists()]
@@ -69,7 +72,7 @@ def simulate_city(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
-    city = build_city(size_m, years, seed)
+    city = build_city(size_m, years, seed, villages_per_km2)
     frame = Frame(gsd_m, round(size_m / gsd_m))
     geobox = GeoBox(frame.full.shape, Affine(gsd_m, 0, ORIGIN[0], 0, -gsd_m, ORIGIN[1]), crs)
     for period, path in enumerate(images):
@@ -78,11 +81,15 @@ def simulate_city(
     return [*images, truth]
 
 
-def _check(size_m: float, gsd_m: float, years: tuple[int, ...], crs: str, block_px: int) -> None:
+def _check(
+    size_m: float, gsd_m: float, years: tuple[int, ...], crs: str, block_px: int, villages_per_km2: float
+) -> None:
     if not 0.05 <= gsd_m <= 10:
         raise SettingsError(f"gsd {gsd_m} m is outside 0.05 to 10 m")
     if not 300 <= size_m <= 100_000:
         raise SettingsError(f"size {size_m} m is outside 300 to 100000 m")
+    if not 0 <= villages_per_km2 <= 100:
+        raise SettingsError(f"{villages_per_km2:g} villages per km2 are outside 0 to 100")
     if not years or list(years) != sorted(set(years)) or not 1 <= years[0] <= years[-1] <= 9999:
         raise SettingsError(f"periods must be ascending years, each once, not {','.join(map(str, years)) or 'none'}")
     if block_px < 512 or block_px % 512:

@@ -17,7 +17,7 @@ from uvsam.simulate.looks import Look, Textures, make_look, make_textures
 from uvsam.simulate.patch import Patch
 from uvsam.simulate.sensor import expose, reach_px, shadows_and_walls
 from uvsam.simulate.streets import paint_line, paint_streets
-from uvsam.simulate.villages import Houses, Site, alleys, bend, build_houses, level, place_sites
+from uvsam.simulate.villages import VILLAGES_PER_KM2, Houses, Site, alleys, bend, build_houses, level, place_sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +35,11 @@ class City:
     textures: Textures
 
 
-def build_city(size_m: float, years: tuple[int, ...], seed: int) -> City:
+def build_city(size_m: float, years: tuple[int, ...], seed: int, villages_per_km2: float = VILLAGES_PER_KM2) -> City:
     """Lay out a city; no pixels yet."""
     ground = build_ground(size_m, len(years), seed)
     looks = tuple(make_look(year, index, seed) for index, year in enumerate(years))
-    return City(ground, place_sites(ground), years, looks, make_textures(seed))
+    return City(ground, place_sites(ground, villages_per_km2), years, looks, make_textures(seed))
 
 
 @dataclass(frozen=True, eq=False)

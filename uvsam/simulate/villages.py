@@ -18,6 +18,7 @@ from uvsam.simulate.layout import Ground, arterial
 MIN_AREA_M2, MAX_AREA_M2 = 3000.0, 400000.0
 LEVEL_STEP_M = 5.0
 CLEAR_M = 5.0
+VILLAGES_PER_KM2 = 5.5
 
 
 @dataclass(frozen=True)
@@ -238,10 +239,10 @@ def _with_history(ground: Ground, site: Site, wish: str) -> Site | None:
     return replace(site, states=tuple(states), events=tuple(events))
 
 
-def place_sites(ground: Ground) -> tuple[Site, ...]:
-    """Villages thrown at random places, large ones first, none close to another."""
+def place_sites(ground: Ground, per_km2: float = VILLAGES_PER_KM2) -> tuple[Site, ...]:
+    """Villages thrown at random places, large ones first, none close to another; at least five are tried."""
     size, seed = ground.size_m, ground.seed
-    count = max(5, int((size / 1000) ** 2 * 5.5))
+    count = max(5, int((size / 1000) ** 2 * per_km2))
     largest = min(330.0, size / 4.5)
     sizes = sorted((min(largest, 42 * np.exp(draw(seed, 1000 + n) ** 1.6 * 2.1)) for n in range(count)), reverse=True)
     k = np.arange(-80, 120)

@@ -21,12 +21,14 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.features import rasterize
 from rasterio.transform import from_bounds, from_origin
 from rasterio.vrt import WarpedVRT
+from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets import DatasetNotFoundError, GeoDataset, IntersectionDataset, RasterDataset, VectorDataset
 
 from uvsam.errors import LabelError
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.training.config import Source
+from uvsam.vectors.corrections import Labels, is_review, read_corrections
 from uvsam.vectors.polygon_files import polygon_layer, read_polygons
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
@@ -99,30 +101,49 @@ class LabelRasters(RasterDataset):
 class VillagePolygons(VectorDataset):
     """Village polygons: samples hold ``mask`` 1 inside and 0 outside, and ``labelled``.
 
-    The file is read once, by the reader that ``evaluate`` has.
+    The file is read once, by the reader that ``evaluate`` has. Of a review (``uvsam review``) only ground near places
+    that somebody looked at is labelled.
 
     Raises:
         LabelError: the file cannot be used.
     """
 
     def __init__(self, path: Path, images: RasterDataset) -> None:
-        layer = read_polygons(path)
-        if layer.crs is None:
+        reviewed = is_review(path)
+        labels = read_corrections(path) if reviewed else Labels(read_polygons(path))
+        if labels.villages.crs is None:
             raise LabelError(f"{path} has no coordinate reference system; assign it first")
-        if not len(layer.polygons):
+        if not reviewed and not len(labels.villages.polygons):
             raise LabelError(f"{path} has no polygon")
-        self.polygons = layer.to_crs(CRS.from_user_input(images.crs))
-        self.tree = shapely.STRtree(self.polygons)
+        crs = CRS.from_user_input(images.crs)
+        self.villages, self.known, self.unknown = (
+            None if layer is None else shapely.STRtree(layer.to_crs(crs))
+            for layer in (labels.villages, labels.known, labels.unknown)
+        )
         super().__init__(str(path), crs=images.crs, res=images.res, layer=polygon_layer(path))
 
     def __getitem__(self, query: Any) -> dict[str, Any]:
         x, y, _ = self._disambiguate_slice(query)
         shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
-        here = self.polygons[np.sort(self.tree.query(shapely.box(x.start, y.start, x.stop, y.stop)))]
-        mask = np.zeros(shape, np.uint8)
-        if len(here):
-            rasterize(here, out=mask, transform=from_bounds(x.start, y.start, x.stop, y.stop, *shape[::-1]))
-        return {"mask": torch.from_numpy(mask).long(), "labelled": torch.ones(shape, dtype=torch.bool)}
+        box = shapely.box(x.start, y.start, x.stop, y.stop)
+        mask = _inside(self.villages, box, shape)
+        labelled = np.ones(shape, bool) if self.known is None else _inside(self.known, box, shape)
+        labelled &= ~_inside(self.unknown, box, shape)
+        return {"mask": torch.from_numpy(mask).long(), "labelled": torch.from_numpy(labelled)}
+
+    def touches(self, ground: BaseGeometry) -> bool:
+        """Whether something is labelled on some ground, in the CRS of the images."""
+        tree = self.villages if self.known is None else self.known
+        return tree is not None and len(tree.query(ground, predicate="intersects")) > 0
+
+
+def _inside(polygons: shapely.STRtree | None, box: shapely.Polygon, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The cells of a box whose centres lie in polygons."""
+    mask = np.zeros(shape, np.uint8)
+    here = [] if polygons is None else polygons.geometries[np.sort(polygons.query(box))]
+    if len(here):
+        rasterize(here, out=mask, transform=from_bounds(*box.bounds, *shape[::-1]))
+    return mask.astype(bool)
 
 
 def open_source(source: Source) -> GeoDataset:
@@ -166,6 +187,6 @@ def _with_polygons(source: Source) -> GeoDataset:
         polygons = VillagePolygons(source.labels, images)
     except LabelError as error:
         raise LabelError(f"source '{source.name}': {error}") from error
-    if not len(polygons.tree.query(images.index.union_all(), predicate="intersects")):
+    if not polygons.touches(images.index.union_all()):
         raise LabelError(f"source '{source.name}': labels and images do not overlap")
     return _PolygonsOverImages(images, polygons)

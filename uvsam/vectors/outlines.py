@@ -18,6 +18,7 @@ from uvsam.mosaic.regions import RegionRules, Regions, RegionStrip, find_regions
 from uvsam.mosaic.runs import Ints
 from uvsam.progress import Progress, silent
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
+from uvsam.vectors.polygon_files import to_wkb
 from uvsam.vectors.polygonize import Geometries, Piece, draw_piece, join_pieces
 from uvsam.vectors.schema import OUTLINES
 
@@ -64,7 +65,7 @@ def write_outlines(
                 "confidence": regions.mean_score[at],
                 "on_edge": regions.on_edge[at],
             }
-            placed = pa.array(shapely.to_wkb(place(polygons, geobox.affine)), pa.binary())
+            placed = pa.array(to_wkb(place(polygons, geobox.affine)), pa.binary())
             yield Rows(pd.DataFrame(table), placed, crs)
 
     write_layers(path, [(OUTLINES, rows())], {"scores": str(score_path)} | asdict(rules), overwrite=overwrite)

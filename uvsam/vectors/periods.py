@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyogrio
-import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from uvsam.errors import LabelError
-from uvsam.vectors.polygon_files import moved, multipolygons, place, polygon_layer, repaired
+from uvsam.vectors.polygon_files import moved, multipolygons, place, polygon_layer, repaired, to_wkb
 
 CHUNK = 20_000
 """Rows that are read at once."""
@@ -124,8 +123,8 @@ def read_lazily(source: PeriodSource, rows: int, crs: CRS | None, kept_in: CRS |
     """A dask-geopandas frame of the villages on a map, read some thousand rows at a time.
 
     Polygons are repaired; rows without one are left out. Of the columns, :data:`KEPT` are there, NaN where the layer
-    has none; column ``outline`` is the WKB of the polygons in ``kept_in``, where nothing is done to those that are in
-    it already.
+    has none; column ``outline`` is the WKB of the polygons in ``kept_in``, where those that are in it already keep
+    every corner.
 
     Args:
         rows: how many the layer has.
@@ -149,9 +148,11 @@ def read_lazily(source: PeriodSource, rows: int, crs: CRS | None, kept_in: CRS |
 def _prepared(frame: gpd.GeoDataFrame, own: CRS | None, crs: CRS | None, kept_in: CRS | None) -> gpd.GeoDataFrame:
     frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
     polygons = repaired(frame.geometry.to_numpy())
-    outlines = polygons if own is None or kept_in is None or own == kept_in else moved(polygons, own, kept_in)
+    outlines = polygons
+    if own is not None and kept_in is not None and own != kept_in:
+        outlines = repaired(moved(polygons, own, kept_in))
     columns: dict[str, Any] = {name: frame[name].astype(float) if name in frame else np.nan for name in KEPT}
-    columns["outline"] = pd.array(shapely.to_wkb(multipolygons(outlines)), dtype=pd.ArrowDtype(pa.binary()))
+    columns["outline"] = pd.array(to_wkb(multipolygons(outlines)), dtype=pd.ArrowDtype(pa.binary()))
     if own is not None and crs is not None and own != crs:
         polygons = repaired(moved(polygons, own, crs))
     made = gpd.GeoDataFrame(columns, index=frame.index, geometry=polygons, crs=crs)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -149,6 +150,11 @@ def multipolygons(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
     if len(parts):
         shapely.multipolygons(parts, indices=owner, out=found)
     return found
+
+
+def to_wkb(geometries: NDArray[np.object_]) -> Any:
+    """(N,) geometries as (N,) WKB, outer rings counter-clockwise, as in OGC's simple features."""
+    return shapely.to_wkb(shapely.orient_polygons(geometries))
 
 
 def place(crs: CRS | None) -> CRS | None:

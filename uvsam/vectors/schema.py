@@ -80,6 +80,23 @@ ZONES = Layer(
 )
 HOT_SPOTS = Layer("hot_spots", "Polygon", {"area_m2": "float64", "z": "float64", "significant": "bool", **_PERIOD})
 SAMPLE = Layer("sample", "Point", {"place_id": "int64", "truth": "object"})
+CORRECTIONS = Layer(
+    "corrections",
+    "Polygon",
+    {
+        "place_id": "int64",
+        "rank": "int64",
+        "doubt": "float64",
+        "kind": "object",
+        "village_id": "Int64",
+        "verdict": "object",
+        "note": "object",
+        "looked_at": "datetime64[s]",
+    },
+)
+VERDICTS = ("correct", "wrong", "missed", "redraw")
+"""What a person says of a place, see ``docs/correcting.md``: all but ``wrong`` mean that its polygon is village."""
+
 COVERAGE = Layer("coverage", "MultiPolygon", {"acquired": "datetime64[s]", "model": "object", "area_m2": "float64"})
 
 
@@ -113,7 +130,7 @@ def check_schema(frame: gpd.GeoDataFrame, layer: Layer) -> None:
         raise LabelError(f"layer {layer.name} lacks {', '.join(missing)}; was it written by another program?")
     for name, dtype in layer.columns.items():
         kind = frame[name].dtype.kind
-        if kind != np.dtype(dtype).kind:
+        if kind != pd.api.types.pandas_dtype(dtype).kind:
             raise LabelError(f"column {name} of layer {layer.name} should be {dtype}, not {frame[name].dtype}")
     wrong = sorted(set(frame.geom_type) - {layer.geometry_type})
     if wrong or frame.geometry.isna().any():

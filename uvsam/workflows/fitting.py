@@ -6,12 +6,14 @@ import logging
 import signal
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
+import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -19,6 +21,8 @@ from safetensors.torch import save
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from uvsam.catalog.cards import ModelCard, Quality
+from uvsam.catalog.generalists import GeneralistCard
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress
 from uvsam.raster.writer import temporary_name
@@ -26,6 +30,8 @@ from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import TrainingRun
 from uvsam.training.precision import gains_from_bf16, keep_slow_convolutions_exact
 from uvsam.training.sampling import LabelledSource, MixtureSampler, Request, validation_requests
+
+AnyCard = TypeVar("AnyCard", ModelCard, GeneralistCard)
 
 
 def start(config: TrainingRun) -> None:
@@ -186,3 +192,18 @@ def write_file(path: Path, content: bytes) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def export_model(network: nn.Module, card: AnyCard, folder: Path, quality: Sequence[Quality]) -> Path:
+    """Write weights in float16 and the card that describes them; the path of the card.
+
+    Raises:
+        OutputError: they cannot be written; what was there before stays.
+    """
+    content, sha256 = half_precision(network)
+    card = card.model_copy(update={"sha256": sha256, "quality": tuple(quality)})
+    path = folder / f"{card.name}.yaml"
+    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_file(folder / str(card.weights), content)
+    write_file(path, text.encode("utf-8"))
+    return path

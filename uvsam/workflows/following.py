@@ -13,16 +13,16 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from uvsam.change.alignment import Shift, estimate_shift
+from uvsam.change.histories import Histories
+from uvsam.change.images import estimate_image_shift
+from uvsam.change.lineage import LineageRules, step
+from uvsam.change.overlay import Polygons
+from uvsam.change.steps import Compared, compare_periods, share_seen
+from uvsam.change.store import Leaves, Store, store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError
 from uvsam.progress import Progress, silent
-from uvsam.trends.alignment import Shift, estimate_shift
-from uvsam.trends.histories import Histories
-from uvsam.trends.images import estimate_image_shift
-from uvsam.trends.lineage import LineageRules, step
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.steps import Compared, compare_periods, share_seen
-from uvsam.trends.store import Leaves, Store, store
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import read_coverage

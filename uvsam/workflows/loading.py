@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +15,8 @@ from uvsam.errors import SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
 from uvsam.models.sam.mirrored import Mirrored
-from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist, normalise, to_own_resolution
-from uvsam.models.uvsam import fused_features, load_uvsam, load_uvsam_specialist
+from uvsam.models.specialist import ModelRecipe, Specialist, load_specialist
+from uvsam.models.uvsam import load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
@@ -94,7 +93,7 @@ class Refiner:
     fuse: str
     min_prompt_m2: float
     rules: PromptRules
-    tokens: Callable[[Chip], Any] | None = None
+    tokens: "MixedTokens | None" = None
     views: int = 1
 
 
@@ -108,10 +107,11 @@ class Models:
     def compiled(self) -> "Models":
         """The same, faster on a processor; a large generalist, which takes all cores for one crop, stays as it is."""
         threads = torch.get_num_threads()
-        refiner = self.refiner
+        specialist, refiner = self.specialist.compiled(threads), self.refiner
         if refiner is not None and not is_large(refiner.generalist):
-            refiner = replace(refiner, generalist=refiner.generalist.compiled(threads))
-        return Models(self.specialist.compiled(threads), refiner)
+            tokens = refiner.tokens and replace(refiner.tokens, specialist=specialist)
+            refiner = replace(refiner, generalist=refiner.generalist.compiled(threads), tokens=tokens)
+        return Models(specialist, refiner)
 
 
 def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: Path | None = None) -> Models:
@@ -136,7 +136,6 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
     specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
     withheld = set(card.without)
     window_m = settings.window_m or card.generalist.window_m
-    given = {"with_sam": "sam" not in withheld, "with_specialist": "specialist" not in withheld}
     views = card.generalist.views
     own = Refiner(
         generalist=generalist if views == 1 else Mirrored(generalist),
@@ -146,7 +145,9 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
         fuse=settings.fuse or card.fuse,
         min_prompt_m2=card.min_prompt_m2,
         rules=PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
-        tokens=_mixed(specialist, mixer, window_m, **given),
+        tokens=MixedTokens(
+            specialist, mixer, window_m, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld
+        ),
         views=views,
     )
     return Models(specialist, own)
@@ -166,20 +167,27 @@ def _published(settings: PredictSettings, device: str, cache: Path | None) -> Re
     )  # fmt: skip
 
 
-def _mixed(
-    specialist: Specialist, mixer: Mixer, window_m: float, *, with_sam: bool, with_specialist: bool
-) -> Callable[[Chip], Callable[[Tensor, Tensor], Tensor]]:
+@dataclass(frozen=True, eq=False)
+class MixedTokens:
+    """What the mixer makes of a prompt's tokens, from what both networks see of the whole crop."""
+
+    specialist: Specialist
+    mixer: Mixer
+    window_m: float
+    with_sam: bool
+    with_specialist: bool
+
     @torch.inference_mode()
-    def tokens(chip: Chip) -> Callable[[Tensor, Tensor], Tensor]:
-        pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
-        images = normalise(pixels.to(specialist.device), valid.to(specialist.device), specialist.card)
-        images = to_own_resolution(images, window_m, specialist.card)
-        seen = pooled(fused_features(specialist.network, images))[0] if with_specialist else None
+    def __call__(self, chip: Chip) -> Callable[[Tensor, Tensor], Tensor]:
+        """For a crop, what ``decode`` of the generalist takes as ``tokens``."""
+        seen = self._seen(chip) if self.with_specialist else None
 
         def mix(given: Tensor, embedding: Tensor) -> Tensor:
-            mixed: Tensor = mixer(given, pooled(embedding[None])[0] if with_sam else None, seen)
+            mixed: Tensor = self.mixer(given, pooled(embedding[None])[0] if self.with_sam else None, seen)
             return mixed
 
         return mix
 
-    return tokens
+    def _seen(self, chip: Chip) -> Tensor:
+        pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
+        return pooled(self.specialist.fused(pixels, valid, self.window_m))[0]

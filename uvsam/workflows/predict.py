@@ -289,6 +289,7 @@ def _metadata(
         "stretch": asdict(stretch),
         "model": card.name,
         "model_sha256": card.sha256,
+        "model_licence": card.licence,
         "model_gsd_m": card.gsd_m,
         "scene_px_per_model_px": list(plan.scale_xy),
         "temperature": card.calibration.temperature,

@@ -14,16 +14,17 @@ import shapely
 from pyproj import CRS
 
 import uvsam
+from uvsam.change.accuracy import AreaEstimate, estimate_areas
+from uvsam.change.alignment import NO_SHIFT, estimate_shift
+from uvsam.change.overlay import Polygons
+from uvsam.change.sampling import STRATA, draw
+from uvsam.change.steps import clip
 from uvsam.errors import LabelError
-from uvsam.trends.accuracy import AreaEstimate, estimate_areas
-from uvsam.trends.alignment import NO_SHIFT, estimate_shift
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.sampling import STRATA, draw
-from uvsam.trends.steps import clip
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, read_coverage, read_polygons
+from uvsam.vectors.qgis.styles import sample_style
 from uvsam.vectors.schema import SAMPLE
 
 DRAWN, AREAS = "drawn", "strata"
@@ -79,7 +80,10 @@ def sample(
         "uvsam": uvsam.__version__, "inputs": [str(path) for path in paths], "seed": seed,
         "dates": [one.date.isoformat() for one in sources], "truth": "one of " + ", ".join(names),
     }  # fmt: skip
-    write_layers(out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata}, overwrite=overwrite)
+    write_layers(
+        out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata},
+        styles={SAMPLE.name: sample_style(names)}, overwrite=overwrite,
+    )  # fmt: skip
     return strata
 
 
@@ -106,7 +110,7 @@ class Corrected:
 
     Attributes:
         dates: of its layers, one or two.
-        areas: of each stratum, in the order of :data:`uvsam.trends.sampling.STRATA`.
+        areas: of each stratum, in the order of :data:`uvsam.change.sampling.STRATA`.
     """
 
     dates: tuple[datetime.date, ...]

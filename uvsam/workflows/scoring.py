@@ -94,6 +94,35 @@ class Scoring:
                 threads=threads, batch=batch, initializer=one_core,
             )  # fmt: skip
 
+    def array(self, model: Scorer, *, threads: int = 1, progress: Progress = silent) -> NDArray[np.float32]:
+        """The scores of a whole scene in memory (H, W) float32, NaN where nothing was looked at.
+
+        Raises:
+            SceneError, RuntimeError: a tile cannot be read or computed.
+        """
+        found = np.full(self.scene.shape, math.nan, np.float32)
+
+        def compute(items: Sequence[ReadTile]) -> list[None]:
+            for item, scores in zip(items, self._scores(model, items), strict=True):
+                if scores is not None:
+                    found[item.tile.core.slices] = np.where(item.valid, self._upsampled(item, scores), math.nan)
+            return [None] * len(items)
+
+        with gdal_environment(self.scene.uri), SceneReader(self.scene, self.stretch) as reader:
+            pieces = pipeline(
+                range(len(self.plan)), lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
+                threads=threads, initializer=one_core,
+            )  # fmt: skip
+            for done, piece in enumerate(pieces, 1):
+                if piece.error is not None:
+                    raise piece.error
+                progress("looking for villages", done, len(self.plan))
+        return found
+
+    def _upsampled(self, item: ReadTile, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        plan, tile = self.plan, item.tile
+        return upsample_scores(scores, tile.chip, tile.core, plan.scale_xy, model_shape=plan.model_shape)
+
     def _scores(self, scorer: Scorer, items: Sequence[ReadTile]) -> list[NDArray[np.float32] | None]:
         chips = [item.chip for item in items if item.chip is not None]
         if not chips:
@@ -105,8 +134,7 @@ class Scoring:
     def _record(self, item: ReadTile, scores: NDArray[np.float32] | None) -> bytes:
         if scores is None:
             return b""
-        plan, tile = self.plan, item.tile
-        full = upsample_scores(scores, tile.chip, tile.core, plan.scale_xy, model_shape=plan.model_shape)
+        full = self._upsampled(item, scores)
         levels = zlib.compress(quantise(full, item.valid).tobytes(), 1)
         exact = b""
         if self.exact:
@@ -185,7 +213,7 @@ def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeom
         inner = Window(tile.core.row - tile.chip.row, tile.core.col - tile.chip.col, *tile.core.shape)
         valid &= chip.valid[inner.slices]
         return ReadTile(tile, chip if valid.any() else None, valid)
-    valid &= reader.read(tile.core).valid
+    valid &= reader.read_valid(tile.core)
     chip_or_none = reader.read_resampled(tile.chip, plan.scale_xy) if valid.any() else None
     return ReadTile(tile, chip_or_none, valid)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from uvsam.errors import SettingsError
 from uvsam.progress import Progress, silent
 from uvsam.simulate.city import DEFAULT_CRS, simulate_city
+from uvsam.simulate.villages import VILLAGES_PER_KM2
 
 
 def parse_periods(text: str) -> tuple[int, ...]:
@@ -27,11 +28,12 @@ def run_simulate(
     periods: str,
     seed: int,
     crs: str | None = None,
+    villages_per_km2: float = VILLAGES_PER_KM2,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[Path]:
     """Write the images and the truth; the arguments are those of the command line."""
     return simulate_city(
         out_dir, size_m=size_m, gsd_m=gsd_m, periods=parse_periods(periods), seed=seed, crs=crs or DEFAULT_CRS,
-        overwrite=overwrite, progress=progress,
+        villages_per_km2=villages_per_km2, overwrite=overwrite, progress=progress,
     )  # fmt: skip

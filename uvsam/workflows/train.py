@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import yaml
 from torch import nn
 
 from uvsam.catalog.cache import generalist_weights
@@ -27,10 +26,8 @@ from uvsam.training.specialist import SpecialistModule
 from uvsam.training.targets import target_table
 from uvsam.training.tiling import TiledMixture, TileSampler
 from uvsam.training.uvsam import UvSamModule
-from uvsam.workflows.fitting import fit, half_precision, start, write_file
+from uvsam.workflows.fitting import export_model, fit, start
 from uvsam.workflows.judging import judge_tiles
-
-AnyCard = TypeVar("AnyCard", ModelCard, GeneralistCard)
 
 
 def train_specialist(
@@ -68,7 +65,7 @@ def train_specialist(
     measured = fit(module, Mixture(sources, config), sources, config, resume=resume, progress=progress)
     best = f"the village class at threshold {measured.get('val_threshold', 0.5):.2f}"
     quality = _held_out_quality(measured, (("val_iou", best),), config, command)
-    return _export(module.average.module, module.card, config.output, quality)
+    return export_model(module.average.module, module.card, config.output, quality)
 
 
 def train_generalist(
@@ -104,7 +101,7 @@ def train_generalist(
         ("val_prompt_iou", "the prompts themselves on rough prompts"), ("val_iou", "the masks on rough prompts"),
     )  # fmt: skip
     trained = module.average.module.get_submodule("generalist")
-    return _export(trained, card, config.output, _held_out_quality(measured, names, config, command))
+    return export_model(trained, card, config.output, _held_out_quality(measured, names, config, command))
 
 
 class TrainedUvSam(NamedTuple):
@@ -174,7 +171,7 @@ def train_uvsam(
     quality = _held_out_quality(measured, names, config, command)
     if config.tests:
         quality += judge_tiles(module, config, command, progress)
-    path = _export(trained, card, config.output, quality)
+    path = export_model(trained, card, config.output, quality)
     return TrainedUvSam(path, kept.computed if kept else 0, kept.reused if kept else 0)
 
 
@@ -258,18 +255,3 @@ def draft_card(config: SpecialistTraining, command: str) -> ModelCard:
         made_by=command,
         limits=config.limits,
     )
-
-
-def _export(network: nn.Module, card: AnyCard, folder: Path, quality: Sequence[Quality]) -> Path:
-    """Write weights in float16 and the card that describes them.
-
-    Raises:
-        OutputError: they cannot be written; what was there before stays.
-    """
-    content, sha256 = half_precision(network)
-    card = card.model_copy(update={"sha256": sha256, "quality": tuple(quality)})
-    path = folder / f"{card.name}.yaml"
-    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_file(folder / str(card.weights), content)
-    write_file(path, text.encode("utf-8"))
-    return path

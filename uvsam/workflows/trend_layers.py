@@ -16,17 +16,17 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
+from uvsam.change.accounts import changes, period_table, step_table, trend_rows, village_table
+from uvsam.change.intervals import is_significant, outline_half_m2, together
+from uvsam.change.lineage import LineageRules
+from uvsam.change.overlay import Polygons
+from uvsam.change.places import Grid, count_in_zones, cumulative, distances_m, hot_spots, rings
+from uvsam.change.steps import clip
+from uvsam.change.store import Store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError, SettingsError
-from uvsam.trends.accounts import changes, period_table, step_table, trend_rows, village_table
-from uvsam.trends.intervals import is_significant, outline_half_m2, together
-from uvsam.trends.lineage import LineageRules
-from uvsam.trends.overlay import Polygons
-from uvsam.trends.places import Grid, count_in_zones, cumulative, distances_m, hot_spots, rings
-from uvsam.trends.steps import clip
-from uvsam.trends.store import Store
 from uvsam.vectors.geopackage import Rows
-from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons
+from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import Followed
 
@@ -296,10 +296,11 @@ class TrendLayers:
     def _rows(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> Rows:
         """Rows of a layer, brought from the map to where they are written."""
         if self.followed.crs is not None and self.crs is not None:
-            polygons = moved(polygons, self.followed.crs, self.crs)
+            polygons = repaired(moved(polygons, self.followed.crs, self.crs))
         if layer.geometry_type == "MultiPolygon":
             polygons = multipolygons(polygons)
-        return Rows(table[list(layer.columns)], pa.array(shapely.to_wkb(polygons), pa.binary()), self.crs)
+        kept = ~shapely.is_empty(polygons)  # of a sliver nothing may be left
+        return Rows(table.loc[kept, list(layer.columns)], pa.array(to_wkb(polygons[kept]), pa.binary()), self.crs)
 
 
 class _LandTask(NamedTuple):

@@ -12,10 +12,10 @@ import pandas as pd
 import shapely
 
 import uvsam
+from uvsam.change import figures
+from uvsam.change.intervals import PIECE_M
 from uvsam.errors import OutputError
 from uvsam.raster.writer import temporary_name
-from uvsam.trends import figures
-from uvsam.trends.intervals import PIECE_M
 from uvsam.workflows.trend_layers import TrendLayers, Trends
 
 TEMPLATE = "report.html"
@@ -57,7 +57,7 @@ def write_report(path: Path, layers: TrendLayers, found: Trends, inputs: Sequenc
 
 def render(layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> str:
     """The page as text."""
-    loader = jinja2.PackageLoader("uvsam.trends", ".")
+    loader = jinja2.PackageLoader("uvsam.change", ".")
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
     first, last = found.periods["date"].iloc[0], found.periods["date"].iloc[-1]
     sections = [_area(found), _what_happened(layers, found)]

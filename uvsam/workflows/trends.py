@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 import uvsam
+from uvsam.change.accuracy import net_change
 from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
 from uvsam.raster.writer import check_destination
 from uvsam.settings import PredictSettings
-from uvsam.trends.accuracy import net_change
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer

@@ -19,10 +19,13 @@ from uvsam.errors import CatalogError
 from uvsam.models.compiled import Compiled
 from uvsam.models.encoders import ENCODERS, EncoderSpec
 from uvsam.models.sam.checkpoints import load_strictly, read_checkpoint, recognise
-from uvsam.models.sam.network import GeneralistNetwork, normalised
+from uvsam.models.sam.network import Answering, GeneralistNetwork, normalised
 from uvsam.prompts import CELLS, Prompts
 
 DECODER_MLP = "mask_decoder.transformer.layers.0.mlp.lin1.bias"
+
+Answer = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From an embedding (1, 256, 64, 64) and N prompts to logits and predicted IoU, as ``Answering`` does."""
 
 Tokens = Callable[[Tensor, Tensor], Tensor]
 """From the tokens of N boxes (N, 2, 256; without boxes N, 0, 256) and the embedding (256, 64, 64) to other tokens."""
@@ -75,11 +78,14 @@ class Generalist:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self._encode: Callable[[Tensor], Tensor] = self.network.image_encoder
+        self._answer: Answer = lambda embedding, sparse, dense: self.network.answer(embedding[0], sparse, dense)
+        self._at_once = 4 if self.device.type == "cpu" else 16  # on a CPU, 8 take half as long again as 2 times 4
 
     def compiled(self, threads: int) -> "Generalist":
-        """The same on a processor, its encoder faster; see :class:`~uvsam.models.compiled.Compiled`."""
+        """The same on a processor, faster; see :class:`~uvsam.models.compiled.Compiled`."""
         faster = copy.copy(self)
         faster._encode = Compiled(self.network.image_encoder, threads)
+        faster._answer, faster._at_once = Compiled(Answering(self.network).eval(), threads), 1
         return faster
 
     @property
@@ -114,15 +120,13 @@ class Generalist:
         """
         logits = np.empty((len(prompts), CELLS, CELLS), np.float32)
         iou_pred, stability = np.empty((2, len(prompts)), np.float32)
-        at_once = 4 if self.device.type == "cpu" else 16  # on a CPU, 8 in one call take half as long again as 2 times 4
         embedding = embedding.to(self.device)
         mix = None if tokens is None else (lambda given: tokens(given, embedding))
-        for start in range(0, len(prompts), at_once):
-            some = slice(start, start + at_once)
+        for start in range(0, len(prompts), self._at_once):
+            some = slice(start, start + self._at_once)
             part = prompts.part(some)
-            masks, iou = self.network.decode(
-                embedding, self._tensor(part.boxes_xyxy), self._tensor(part.mask_logits), mix
-            )
+            given = self.network.prompt(self._tensor(part.boxes_xyxy), self._tensor(part.mask_logits), mix)
+            masks, iou = self._answer(embedding[None], *given)
             logits[some], iou_pred[some] = masks.float().cpu(), iou.float().cpu()
             stability[some] = _stability(masks).cpu()
         return Decoded(logits, iou_pred, stability)

@@ -49,11 +49,17 @@ class GeneralistNetwork(nn.Module):
         Returns:
             Logits (N, 256, 256) and predicted IoU (N,).
         """
+        return self.answer(embedding, *self.prompt(boxes, masks, mix))
+
+    def prompt(self, boxes: Tensor | None, masks: Tensor | None, mix: Mix | None = None) -> tuple[Tensor, Tensor]:
+        """The first half of :meth:`decode`: sparse tokens (N, T, 256) and dense embeddings (N, 256, 64, 64)."""
         if boxes is not None:
             boxes = boxes - 0.5  # the prompt encoder adds it: it counts from the centre of the first pixel
         sparse, dense = self.prompt_encoder(points=None, boxes=boxes, masks=masks)
-        if mix is not None:
-            sparse = mix(sparse)
+        return sparse if mix is None else mix(sparse), dense
+
+    def answer(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half of :meth:`decode`."""
         logits, iou_pred = self.mask_decoder(
             image_embeddings=embedding[None],
             image_pe=self.prompt_encoder.get_dense_pe(),
@@ -62,6 +68,17 @@ class GeneralistNetwork(nn.Module):
             multimask_output=False,
         )
         return logits[:, 0], iou_pred[:, 0]
+
+
+class Answering(nn.Module):
+    """:meth:`GeneralistNetwork.answer` as a module of its own, of embeddings (1, 256, 64, 64)."""
+
+    def __init__(self, network: GeneralistNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.answer(embedding[0], sparse, dense)
 
 
 def normalised(pixels: Tensor, valid: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -1,0 +1,101 @@
+"""What a person said of the places of a map, as labels; what verdicts mean is in ``docs/correcting.md``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+from uvsam.errors import LabelError
+from uvsam.raster.access import one_line
+from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.local_map import map_around
+from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, place, polygons_only, repaired
+from uvsam.vectors.schema import CORRECTIONS, VERDICTS, VILLAGES
+
+SEEN_M = 50.0
+"""Ground this near to a place with a verdict was seen with it, and is what the corrected map says."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Village outlines as labels.
+
+    Attributes:
+        villages: their outlines; other land is no village.
+        known: ground whose label is known; None is all.
+        unknown: ground whose label is not, also where it is ``known``.
+    """
+
+    villages: PolygonLayer
+    known: PolygonLayer | None = None
+    unknown: PolygonLayer | None = None
+
+
+def is_review(path: Path) -> bool:
+    """Whether a vector file holds the corrections of ``uvsam review``."""
+    return CORRECTIONS.name in layer_kinds(path)
+
+
+def read_corrections(path: Path) -> Labels:
+    """The map that was reviewed, corrected, on the ground that somebody looked at.
+
+    Villages that were given a verdict are what it says; others near them are as on the map; those that are in the
+    review and were given none are unknown.
+
+    Raises:
+        LabelError: no verdict was given, or one that is none; or the map that was reviewed is not where it was.
+    """
+    frame = _read(path, CORRECTIONS.name)
+    said = frame["verdict"].fillna("").astype(str).str.strip()
+    wrong = sorted(set(said) - {"", *VERDICTS})
+    if wrong:
+        raise LabelError(f"{path} has the verdict '{wrong[0]}'; there are {', '.join(VERDICTS)}")
+    given = said != ""
+    if not given.any():
+        raise LabelError(f"{path} has no verdict yet; look at some places in QGIS and say what they are")
+    crs = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
+    others = _others(path, frame, crs)
+    villages = np.concatenate([others, _polygons(frame[given & (said != "wrong")])])
+    known = _widened(_polygons(frame[given]), crs)
+    return Labels(PolygonLayer(villages, crs), PolygonLayer(known, crs), PolygonLayer(_polygons(frame[~given]), crs))
+
+
+def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArray[np.object_]:
+    """Villages of the map that are not in the review."""
+    run = read_run(path)
+    named = Path(run.get("villages", ""))
+    beside = path.parent / named.name
+    reviewed = named if named.is_file() else beside
+    if not named.name or not reviewed.is_file():
+        raise LabelError(f"{path} is a review of {named or 'another file'}, which is not there; put it beside the review")
+    frame = _read(reviewed, VILLAGES.name)
+    left = frame[~frame["village_id"].isin(corrections["village_id"].dropna())]
+    of_map = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
+    return PolygonLayer(_polygons(left), of_map).to_crs(crs)
+
+
+def _read(path: Path, layer: str) -> gpd.GeoDataFrame:
+    try:
+        return pyogrio.read_dataframe(path, layer=layer, force_2d=True)
+    except (DataSourceError, DataLayerError) as error:
+        raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
+
+
+def _polygons(frame: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    drawn: pd.Series = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    return polygons_only(drawn.to_numpy())
+
+
+def _widened(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.object_]:
+    """The polygons and all ground within :data:`SEEN_M` metres."""
+    if crs is None:
+        return shapely.buffer(polygons, SEEN_M)  # type: ignore[no-any-return]
+    around = map_around(shapely.total_bounds(polygons), crs)
+    return repaired(moved(shapely.buffer(moved(polygons, crs, around), SEEN_M), around, crs))
