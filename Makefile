@@ -13,12 +13,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs clean
 
 help:
 	@echo "make demo    make a small city, outline its villages, show where the results are"
 	@echo "make test    every check: style, types, import contracts, tests"
 	@echo "make lint    the checks without the tests"
+	@echo "make docs    build the site of the documentation into site/"
 	@echo "make format  put the code in the one format"
 	@echo "make clean   remove the environment and everything that was made"
 
@@ -34,6 +35,10 @@ $(VENV)/installed: $(BIN)/python pyproject.toml
 
 $(VENV)/installed-dev: $(BIN)/python pyproject.toml
 	@$(INSTALL) -e ".[dev]"
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: $(BIN)/python pyproject.toml
+	@$(INSTALL) -e ".[docs]"
 	@touch $@ $(VENV)/installed
 
 demo: $(VENV)/installed
@@ -52,9 +57,13 @@ lint: $(VENV)/installed-dev
 test: lint
 	$(BIN)/pytest
 
+docs: $(VENV)/installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Site: $(CURDIR)/site/index.html"
+
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,9 +1,13 @@
 """Outlines of urban villages and informal settlements from satellite images."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # `typing` takes milliseconds, in which Ctrl-C would show a traceback: see uvsam/cli/process.py
 if TYPE_CHECKING:
+    from typing import Any
+
     from uvsam.api import Model, Trend, load_model, predict, trends
 
 __version__ = "0.1.0"

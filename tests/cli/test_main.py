@@ -9,8 +9,9 @@ import click
 import pytest
 
 from uvsam.cli import main as cli_main
-from uvsam.cli.errors import report
-from uvsam.cli.main import COMMANDS, TRAIN_COMMANDS, LazyCommand
+from uvsam.cli.commands import LazyCommand
+from uvsam.cli.errors import report, status_of
+from uvsam.cli.main import COMMANDS, TRAIN_COMMANDS
 from uvsam.errors import GeoreferencingError, OutputError, SceneError, UvsamError
 
 
@@ -26,7 +27,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "print('loaded', sorted(heavy), sorted(commands)); sys.exit(status)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "loaded [] ['uvsam.cli.console', 'uvsam.cli.errors', 'uvsam.cli.main']" in result.stdout
+    light = ["commands", "console", "errors", "main", "process"]
+    assert f"loaded [] {[f'uvsam.cli.{name}' for name in light]}" in result.stdout
     for name, lazy in COMMANDS.items():
         assert f"  {name} " in result.stdout
         assert lazy.help in result.stdout
@@ -73,7 +75,9 @@ def run_command(body: str, *args: str) -> subprocess.CompletedProcess[str]:
 def script(body: str, *args: str) -> str:
     return f"""
 import sys, types, time, click
+from uvsam.__main__ import main as start
 from uvsam.cli import main
+from uvsam.cli.commands import Answer, Command, LazyCommand
 from uvsam.cli.console import say, progress_display, print_table
 from uvsam.errors import *
 
@@ -81,11 +85,11 @@ def act():
     {body}
 
 module = types.ModuleType("acting")
-module.command = click.command("act")(act)
+module.command = click.command("act", cls=Command)(act)
 sys.modules["acting"] = module
-main.COMMANDS["act"] = main.LazyCommand("acting:command", "Acts.")
+main.COMMANDS["act"] = LazyCommand("acting:command", "Acts.")
 sys.argv = ["uvsam", *{list(args)!r}]
-main.main()
+start()
 """
 
 
@@ -178,7 +182,7 @@ def test_warnings_are_one_line() -> None:
 
 @pytest.mark.parametrize("error", [SceneError, GeoreferencingError, OutputError, UvsamError])
 def test_errors_without_text_still_say_something(error: type[UvsamError], capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(error(), verbose=False) == 1
+    assert report(error(), verbose=False) == status_of(error())
     assert capsys.readouterr().err == f"Error: {error.__name__}\n"
 
 

@@ -87,13 +87,13 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(
         dataset.transform = dataset.transform.translation(0.4, 0) @ dataset.transform
     before = {path: path.read_bytes() for path in (*map(Path, pieces), moved)}
     out = tmp_path / "out.gpkg"
-    for arguments, words in (
-        ([pieces[0], str(moved)], "0.44 px beside"),
-        ([pieces[0], "nowhere.tif"], "nowhere.tif does not exist"),
-        ([*pieces, "--save-scores", pieces[2], "--overwrite"], "is an input of this run"),
-        ([*pieces, "--asset", "visual"], "STAC"),
+    for arguments, status, words in (
+        ([pieces[0], str(moved)], 1, "0.44 px beside"),
+        ([pieces[0], "nowhere.tif"], 1, "nowhere.tif does not exist"),
+        ([*pieces, "--save-scores", pieces[2], "--overwrite"], 4, "is an input of this run"),
+        ([*pieces, "--asset", "visual"], 1, "STAC"),
     ):
-        assert run(["predict", *arguments, "--out", str(out)]) == 1
+        assert run(["predict", *arguments, "--out", str(out)]) == status
         errors = [line for line in capsys.readouterr().err.splitlines() if "Error" in line]
         assert len(errors) == 1
         assert words in errors[0]

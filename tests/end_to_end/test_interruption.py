@@ -142,7 +142,7 @@ def test_a_cluster_that_is_gone_is_one_line_and_the_run_goes_on_elsewhere(
         for one in (scheduler, helper):
             one.kill()
             one.wait()
-    assert process.returncode == 1
+    assert process.returncode == 3
     assert errors.splitlines()[-2:] == [
         "Error: the connection to the Dask scheduler is lost",
         f"What was done is kept in {out}.uvsam; the same command goes on from there.",
@@ -186,7 +186,7 @@ def test_other_settings_start_over(image: Path, whole: Path, tmp_path: Path) -> 
 def test_a_second_run_on_one_result_refuses(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.gpkg"
     with Journal(out, {"of": "another process"}):
-        assert run(["predict", str(image), "--out", str(out)]) == 1
+        assert run(["predict", str(image), "--out", str(out)]) == 4
     assert "another run is at work on" in capsys.readouterr().err
     assert not out.exists()
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(
 ) -> None:
     out = tmp_path / "out.gpkg"
     damaged = spoilt(image, tmp_path / "damaged.tif")
-    assert run(["predict", str(damaged), "--out", str(out), *QUICK]) == 1
+    assert run(["predict", str(damaged), "--out", str(out), *QUICK]) == 3
     error = capsys.readouterr().err
     assert "Error: rows" in error
     assert "--allow-failures" in error
@@ -240,7 +240,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
     command = [sys.executable, "-m", "uvsam", "predict", str(image), "--out", "out.gpkg", "-q", *QUICK]
     options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False}
     done = subprocess.run(command, preexec_fn=limit, **options)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "Error: cannot write" in done.stderr
     assert "report it" not in done.stderr
     assert not (tmp_path / "out.gpkg").exists()

@@ -94,7 +94,7 @@ def test_scores_in_half_precision_are_those_of_the_byte_raster(
 
 def test_an_existing_result_is_not_overwritten_unasked(city: Path, villages: Path) -> None:
     before = villages.read_bytes()
-    assert run(["predict", str(city / "city_2020.tif"), "--out", str(villages)]) == 1
+    assert run(["predict", str(city / "city_2020.tif"), "--out", str(villages)]) == 4
     assert villages.read_bytes() == before
 
 
@@ -264,7 +264,7 @@ def test_no_result_replaces_an_input(city: Path, tmp_path: Path, capsys: pytest.
         [str(mosaic), *out, "--save-scores", str(image)],
         [str(image), "--overwrite", "--aoi", str(area), "--out", str(area)],
     ):
-        assert run(["predict", *arguments]) == 1
+        assert run(["predict", *arguments]) == 4
         assert "is an input of this run; give the result another name" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -1,5 +1,6 @@
 """Training on the user's own labels through the command line: from polygons to a model that predict takes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.cli.command_page import documented
 from uvsam.catalog import load_card, verified_weights
 from uvsam.cli.main import run
 
@@ -69,7 +71,10 @@ def test_training_goes_on_where_it_stopped(training: Path, tmp_path: Path, capsy
     assert [line.split(",")[0] for line in after[len(before) :]] == ["2"]
     finished = load_card(tmp_path / "parts" / "mine.yaml")
     assert len(finished.quality) == 1
-    assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts")]) == 0
+    assert run(["train", "specialist", str(training), "--output", str(tmp_path / "parts"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == documented("train specialist")
+    assert told["card"] == str(tmp_path / "parts" / "mine.yaml")
     again = load_card(tmp_path / "parts" / "mine.yaml")
     assert (again.sha256, again.quality[0].value) == (finished.sha256, finished.quality[0].value)
 

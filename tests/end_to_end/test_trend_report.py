@@ -45,7 +45,7 @@ def test_the_numbers_of_the_page_are_those_of_the_layers(page: Path) -> None:
 
 def test_no_page_where_none_can_be_written(city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "t.gpkg"), "--report", str(tmp_path / "t.pdf")]
-    assert run(["trends", str(city / "truth.gpkg"), *out]) == 1
+    assert run(["trends", str(city / "truth.gpkg"), *out]) == 4
     assert ".html" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

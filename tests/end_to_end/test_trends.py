@@ -149,7 +149,7 @@ def test_what_cannot_be_done_is_one_line(
 
 def test_nothing_is_replaced_unless_it_shall_be(city: Path, result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = result.read_bytes()
-    assert run(["trends", str(city / "truth.gpkg"), "--out", str(result)]) == 1
+    assert run(["trends", str(city / "truth.gpkg"), "--out", str(result)]) == 4
     assert "exists" in capsys.readouterr().err
     assert result.read_bytes() == before
 

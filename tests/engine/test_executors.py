@@ -1,6 +1,7 @@
 """The same results wherever tasks run, few under way at a time, and errors that arrive."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -85,3 +86,13 @@ def test_threads_are_threads_of_this_process() -> None:
 
 def _process(_: int) -> int:
     return os.getpid()
+
+
+def test_workers_never_see_ctrl_c_which_a_terminal_sends_to_them_too() -> None:
+    with open_run(workers=2, processes=True) as run:
+        assert all(run(_blocks_ctrl_c, range(4)))
+    assert not _blocks_ctrl_c(0)
+
+
+def _blocks_ctrl_c(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])

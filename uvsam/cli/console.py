@@ -1,6 +1,5 @@
 """How the command line talks: progress and notices on stderr, results on stdout."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,31 +20,23 @@ LINE_EVERY_SHARE = 0.1
 
 
 @dataclass
-class Verbosity:
-    """What -v and -q ask for; the object of the root context, filled while the options are read."""
+class Manner:
+    """What -v, -q and --json ask for; the object of the root context, filled while the options are read."""
 
     verbose: bool = False
     quiet: bool = False
+    as_json: bool = False
+
+
+def manner() -> Manner:
+    """How the running command is to talk."""
+    context = click.get_current_context(silent=True)
+    return context.find_root().ensure_object(Manner) if context else Manner()
 
 
 def is_quiet() -> bool:
     """Whether the running command was called with -q."""
-    context = click.get_current_context(silent=True)
-    verbosity = context.find_object(Verbosity) if context else None
-    return verbosity is not None and verbosity.quiet
-
-
-def open_missing_streams() -> None:
-    """Open the null device for those of stdin, stdout and stderr that whoever started us has closed.
-
-    The next file that is opened would take their number, and receive what is printed.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    return manner().quiet
 
 
 def say(text: str) -> None:

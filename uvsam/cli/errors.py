@@ -2,38 +2,44 @@
 
 import errno
 import os
-import signal
 import sys
 import traceback
 import warnings
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
-from uvsam.errors import UvsamError
+from uvsam.cli.process import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated
+from uvsam.errors import IncompleteError, OutputError, UvsamError, WorkerError
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+EXIT_INCOMPLETE = 3
+EXIT_OUTPUT = 4
+
+EXIT_STATUS = {
+    0: "done",
+    EXIT_ERROR: "what was given cannot be used (image, labels, model, settings), or an unexpected error",
+    2: "usage: an unknown command or option, a value that is none, or a wrong file of --config",
+    EXIT_INCOMPLETE: "incomplete: parts failed or workers were lost; the same command goes on from there",
+    EXIT_OUTPUT: "the result cannot be written: it exists, the folder is missing, the disk is full",
+    EXIT_INTERRUPTED: "interrupted by Ctrl-C; the same command goes on from there, where the command says so",
+    EXIT_TERMINATED: "terminated by SIGTERM; as after Ctrl-C",
+}
+"""Every status that the command line leaves, for its help and for scripts."""
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, from ``kill``, a scheduler or a container that stops: everything is cleaned up as after Ctrl-C."""
-
-
-def take_sigterm_for_an_interruption() -> None:
-    """SIGTERM raises :class:`Terminated` in the main thread from now on."""
-
-    def stop(signum: int, frame: object) -> NoReturn:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
+def status_of(error: UvsamError) -> int:
+    """The exit status of one of our errors."""
+    if isinstance(error, IncompleteError | WorkerError):
+        return EXIT_INCOMPLETE
+    return EXIT_OUTPUT if isinstance(error, OutputError) else EXIT_ERROR
 
 
 def report(error: BaseException, *, verbose: bool) -> int:
-    """Say on stderr what went wrong and return the exit status.
+    """Say on stderr what went wrong and return the exit status, one of ``EXIT_STATUS``.
 
-    Usage errors leave 2 (click's), Ctrl-C 130, SIGTERM 143, every other error 1; ``verbose`` shows the traceback.
+    Args:
+        verbose: show the traceback.
     """
     if isinstance(error, click.Abort) and error.__cause__:
         error = error.__cause__  # click's name for Ctrl-C and for the end of a file, which here is a damaged file
@@ -51,7 +57,9 @@ def report(error: BaseException, *, verbose: bool) -> int:
         click.echo("Terminated." if terminated else "Interrupted.", err=True)
         _show_notes(error)
         return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+    status = EXIT_ERROR
     if isinstance(error, UvsamError):
+        status = status_of(error)
         click.echo(f"Error: {_one_line(error)}", err=True)
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         click.echo("Error: out of memory; use a smaller batch, fewer workers or a machine with more memory", err=True)
@@ -60,7 +68,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
         text = f"Error: unexpected {type(error).__name__}: {_one_line(error)}{hint}, and please report it"
         click.echo(text, err=True)
     _show_notes(error)
-    return EXIT_ERROR
+    return status
 
 
 def _show_notes(error: BaseException) -> None:

@@ -1,11 +1,12 @@
 """``uvsam evaluate``."""
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table, progress_display
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png"}
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("prediction", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="Layer of PREDICTION.  [default: villages, or the only one]")
@@ -34,11 +35,8 @@ RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png"}
 @click.option("--aoi", type=click.Path(path_type=Path), metavar="FILE", help="Compare inside these polygons only.")
 @click.option(
     "--min-area", "min_area_m2", type=click.FloatRange(min=0), default=0.0, metavar="M2",
-    help="Leave smaller objects out of both sides when objects are counted.",
+    help="Leave smaller objects out of both sides when objects are counted, m².",
 )  # fmt: skip
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Also write JSON; - for stdout."
-)
 def command(
     prediction: Path,
     truth: Path,
@@ -50,12 +48,17 @@ def command(
     nodata_is_label: bool,
     aoi: Path | None,
     min_area_m2: float,
-    json_path: Path | None,
-) -> None:
+) -> Answer:
     """Compare the villages in PREDICTION with TRUTH, polygons or a raster of labels.
 
     Only ground that both know is compared: what the prediction's layer `coverage` says was looked at, and where the
     truth has labels. Objects match one to one at IoU 0.5 or more; "any overlap" is the rule of the UV-SAM paper.
+
+    \b
+    Examples:
+      uvsam evaluate villages.gpkg truth.gpkg --truth-where "period = 2020"
+      uvsam evaluate villages.gpkg labels.tif --truth-value 6 --ignore-value 255
+      uvsam evaluate villages.gpkg truth.gpkg --json > scores.json
     """
     from uvsam.evaluation.rasters import LabelRaster
     from uvsam.workflows.evaluate import VectorTruth, evaluate
@@ -74,33 +77,7 @@ def command(
     )
     with progress_display() as progress:
         result = evaluate(prediction, source, layer=layer, aoi=aoi, min_area_m2=min_area_m2, progress=progress)
-    if json_path == Path("-"):
-        click.echo(as_json(result), nl=False)
-        return
-    if json_path is not None:
-        write_text(json_path, as_json(result))
-    print_evaluation(result)
-
-
-def as_json(result: "Evaluation") -> str:
-    """The evaluation as JSON that any parser takes: null, never NaN."""
-    return json.dumps(result.as_dict(), indent=2, allow_nan=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file under a temporary name, then move it into place.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    from uvsam.errors import OutputError
-
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    return Answer(result.as_dict(), partial(print_evaluation, result))
 
 
 def print_evaluation(result: "Evaluation") -> None:

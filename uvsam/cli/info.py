@@ -1,11 +1,14 @@
 """``uvsam info``: describe an image, and what predict would need for it."""
 
 import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import clock, print_pairs
+from uvsam.cli.params import ImageName, ModelName
 
 if TYPE_CHECKING:
     from uvsam.workflows.info import SceneInfo
@@ -33,23 +36,24 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
     return value.date()
 
 
-@click.command("info")
-@click.argument("images", nargs=-1, required=True)
+@click.command("info", cls=Command)
+@click.argument("images", nargs=-1, required=True, type=ImageName())
 @click.option(
     "--bands",
     metavar="R,G,B",
     callback=parse_bands,
-    help="Red, green and blue, such as 4,3,2. Default: what the file says.",
+    help="Red, green and blue, such as 4,3,2  [default: what the file says].",
 )
-@click.option("--asset", metavar="NAME", help="Of a STAC item: the asset to look at. Default: the visual one.")
+@click.option("--asset", metavar="NAME", help="Of a STAC item: the asset to look at  [default: the visual one].")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
-    help="Day the image was taken, YYYY-MM-DD. Default: what the file says.",
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
+    help="Day the image was taken  [default: what the file says].",
 )  # fmt: skip
-@click.option("--model", metavar="NAME|CARD", help="Model to plan for. Default: the bundled one.")
+@click.option("--model", type=ModelName(), metavar="NAME|CARD", help="Model to plan for  [default: the bundled one].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")
-@click.option("--gsd", type=click.FloatRange(min=0, min_open=True), help="Metres per pixel of such an image [1].")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option(
+    "--gsd", type=click.FloatRange(min=0, min_open=True), help="Metres per pixel of such an image  [default: 1]."
+)
 def command(
     images: tuple[str, ...],
     bands: tuple[int, int, int] | None,
@@ -58,12 +62,15 @@ def command(
     model: str | None,
     allow_ungeoreferenced: bool,
     gsd: float | None,
-    as_json: bool,
-) -> None:
+) -> Answer:
     """Describe IMAGES (a path or url of any raster or STAC item, or several that share a grid), and what predict would
-    need for them."""
-    import json
+    need for them.
 
+    \b
+    Examples:
+      uvsam info city.tif
+      uvsam info tiles/*.tif --json
+    """
     from uvsam.catalog import load_predict_card
     from uvsam.workflows.info import describe
 
@@ -72,10 +79,7 @@ def command(
         images, card, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced,
         gsd_m=gsd,
     )  # fmt: skip
-    if as_json:
-        click.echo(json.dumps(info.as_json(), indent=2))
-        return
-    print_pairs(describing_lines(info))
+    return Answer(info.as_json(), partial(print_pairs, describing_lines(info)))
 
 
 def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:

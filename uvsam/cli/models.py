@@ -2,28 +2,35 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from uvsam.cli.commands import Answer, Group
 from uvsam.cli.console import print_pairs, progress_display
-from uvsam.cli.main import with_verbosity
+from uvsam.cli.params import ModelName
 
 if TYPE_CHECKING:
     from uvsam.catalog import GeneralistCard, ModelCard, Quality
 
 
-@click.group("models", invoke_without_command=True)
+@click.group("models", cls=Group, invoke_without_command=True)
 @click.pass_context
-def command(context: click.Context) -> None:
+def command(context: click.Context) -> Answer | None:
     """List the models, show their cards, fetch published weights.
 
     Specialists find villages; generalists (Segment Anything) sharpen outlines. Fetched weights go to your cache folder,
     or to the folder that the environment variable UVSAM_CACHE names.
+
+    \b
+    Examples:
+      uvsam models
+      uvsam models show uvsam-tiny
+      uvsam models fetch mobile-sam
     """
-    if context.invoked_subcommand is None:
-        context.invoke(list_models)
+    return list_of_models() if context.invoked_subcommand is None else None
 
 
 def cache_folder() -> Path | None:
@@ -32,25 +39,46 @@ def cache_folder() -> Path | None:
     return Path(named) if named else None
 
 
-@with_verbosity
 @command.command("list")
-def list_models() -> None:
-    """List the models, where their weights are, and their licences."""
+def list_models() -> Answer:
+    """List the models, where their weights are, and their licences.
+
+    \b
+    Example:
+      uvsam models list --json
+    """
+    return list_of_models()
+
+
+def list_of_models() -> Answer:
     from uvsam.catalog import list_cards, load_any_card
 
-    for name in [*list_cards("uvsam"), *list_cards(), *list_cards("generalist")]:
-        card = load_any_card(name)
-        click.echo(f"{card.name}: {card.summary} ({weights_line(name, card)}; licence: {card.licence})")
+    cards = [load_any_card(name) for name in [*list_cards("uvsam"), *list_cards(), *list_cards("generalist")]]
+    data = [
+        {"name": card.name, "task": card.task, "summary": card.summary, "licence": card.licence,
+         "weights": place_of_weights(card.name, card)}
+        for card in cards
+    ]  # fmt: skip
+
+    def show() -> None:
+        for card in cards:
+            click.echo(f"{card.name}: {card.summary} ({weights_line(card.name, card)}; licence: {card.licence})")
+
+    return Answer({"models": data}, show)
 
 
-@with_verbosity
 @command.command("show")
-@click.argument("name")
-def show(name: str) -> None:
+@click.argument("name", type=ModelName())
+def show(name: str) -> Answer:
     """Show the card of a model.
 
     NAME is a name, or the path of a card.yaml. A card says what the model was trained on, the licence that follows, its
     resolution and its measured quality.
+
+    \b
+    Examples:
+      uvsam models show uvsam-tiny
+      uvsam models show runs/my-city/my-city.yaml
     """
     from uvsam.catalog import GeneralistCard, load_any_card
 
@@ -66,51 +94,63 @@ def show(name: str) -> None:
         *(("quality", line) for line in quality_lines(card.quality)),
         *(("limit", limit) for limit in card.limits),
     ]
-    print_pairs([(field, value) for field, value in pairs if value])
+    return Answer(card.model_dump(mode="json"), partial(print_pairs, [pair for pair in pairs if pair[1]]))
 
 
-@with_verbosity
 @command.command("fetch")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-def fetch_models(names: tuple[str, ...]) -> None:
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ModelName())
+def fetch_models(names: tuple[str, ...]) -> Answer:
     """Fetch published weights and print where they are.
 
     NAME is a name, or the path of a card.yaml. What is here already is not fetched again; a download that was
     interrupted goes on where it stopped.
+
+    \b
+    Example:
+      uvsam models fetch mobile-sam sam-vit-b
     """
     from uvsam.catalog import load_any_card
     from uvsam.catalog.download import fetch
 
+    files = []
     for name, card in [(name, load_any_card(name)) for name in names]:
         if card.weights is not None:
-            click.echo(verified(name))
+            files.append(verified(name))
             continue
         with progress_display() as progress:
-            path = fetch(card, cache_folder(), progress)
-        click.echo(path)
+            files.append(fetch(card, cache_folder(), progress))
+    return Answer({"files": files}, lambda: click.echo("\n".join(map(str, files))))
 
 
-@with_verbosity
 @command.command("verify")
-@click.argument("names", metavar="[NAME...]", nargs=-1)
-def verify(names: tuple[str, ...]) -> None:
+@click.argument("names", metavar="[NAME...]", nargs=-1, type=ModelName())
+def verify(names: tuple[str, ...]) -> Answer:
     """Compare weights with the sha256 of their cards.
 
     NAME is a name, or the path of a card.yaml; without one, all weights that are here are compared.
+
+    \b
+    Examples:
+      uvsam models verify
+      uvsam models verify uvsam-tiny
     """
     from uvsam.catalog import list_cards, weights_file
     from uvsam.errors import CatalogError
 
-    wrong = 0
-    checked = names or [name for name in list_cards(None) if weights_file(name, cache_folder()).is_file()]
-    for name in checked:
+    data: list[dict[str, str | bool]] = []
+    for name in names or [name for name in list_cards(None) if weights_file(name, cache_folder()).is_file()]:
         try:
-            click.echo(f"{name}: right ({verified(name)})")
+            data.append({"name": name, "right": True, "found": str(verified(name))})
         except CatalogError as error:
-            wrong += 1
-            click.echo(f"{name}: {error}")
-    if wrong:
-        raise CatalogError(f"{wrong} of {len(checked)} models cannot be used as they are")
+            data.append({"name": name, "right": False, "found": str(error)})
+    wrong = sum(not model["right"] for model in data)
+
+    def show() -> None:
+        for model in data:
+            click.echo(f"{model['name']}: " + (f"right ({model['found']})" if model["right"] else str(model["found"])))
+
+    failure = CatalogError(f"{wrong} of {len(data)} models cannot be used as they are") if wrong else None
+    return Answer({"models": data}, show, failure)
 
 
 def verified(name: str) -> Path:
@@ -126,14 +166,20 @@ def verified(name: str) -> Path:
 
 def weights_line(name: str, card: "ModelCard | GeneralistCard") -> str:
     """Where weights are, and how large the file is."""
+    found = place_of_weights(name, card)
+    if found["place"] == "missing":
+        return f"missing: {found['file']}"
+    return f"{found['place']}, {found['bytes'] / 1e6:,.0f} MB"
+
+
+def place_of_weights(name: str, card: "ModelCard | GeneralistCard") -> dict[str, Any]:
+    """Where weights are (bundled, fetched, to be fetched, missing), the file, and how large it is."""
     from uvsam.catalog import weights_file
 
-    file, here = weights_file(name, cache_folder()), "bundled"
-    if card.weights is None and card.source is not None:
-        here = "fetched"
-        if not file.is_file():
-            return f"to be fetched, {card.source.bytes / 1e6:,.0f} MB"
-    return f"{here}, {file.stat().st_size / 1e6:,.0f} MB" if file.is_file() else f"missing: {file}"
+    file, source = weights_file(name, cache_folder()), card.source if card.weights is None else None
+    if file.is_file():
+        return {"place": "fetched" if source else "bundled", "file": file, "bytes": file.stat().st_size}
+    return {"place": "to be fetched" if source else "missing", "file": file, "bytes": source.bytes if source else None}
 
 
 def specialist_pairs(card: "ModelCard") -> list[tuple[str, str]]:

@@ -1,12 +1,15 @@
 """``uvsam predict``."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display
 from uvsam.cli.info import parse_bands, parse_day
+from uvsam.cli.params import ImageName, ModelName
 
 if TYPE_CHECKING:
     from uvsam.workflows.predict import Prediction
@@ -14,12 +17,12 @@ if TYPE_CHECKING:
 OUTLINE = "[default: the model's card]"
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True)
+@click.command("predict", cls=Command)
+@click.argument("images", nargs=-1, required=True, type=ImageName())
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
-@click.option("--model", help="Name of a bundled model, or a card.yaml [default: uvsam-tiny].")
+@click.option("--model", type=ModelName(), help="Name of a bundled model, or a card.yaml  [default: uvsam-tiny].")
 @click.option(
-    "--sam", metavar="NAME|FILE",
+    "--sam", type=ModelName(), metavar="NAME|FILE",
     help="Sharpen the outlines with this generalist: a name of `uvsam models`, a card.yaml, or a checkpoint.",
 )  # fmt: skip
 @click.option(
@@ -29,8 +32,8 @@ OUTLINE = "[default: the model's card]"
 @click.option("--window", "window_m", type=float, metavar="M", help="Ground that the generalist sees at once, metres.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), callback=parse_day,
-    help="Day the image was taken, YYYY-MM-DD [default: what the file says].",
+    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
+    help="Day the image was taken  [default: what the file says].",
 )  # fmt: skip
 @click.option(
     "--asset", metavar="NAME",
@@ -40,7 +43,7 @@ OUTLINE = "[default: the model's card]"
     "--bands",
     metavar="R,G,B",
     callback=parse_bands,
-    help="Band numbers of red, green, blue [default: by colour, else 1,2,3].",
+    help="Band numbers of red, green, blue  [default: by colour, else 1,2,3].",
 )
 @click.option("--threshold", type=float, help=f"Score from which a pixel is village, 0 to 1 {OUTLINE}.")
 @click.option("--seed-threshold", type=float, help=f"Score that a village must reach somewhere, 0 to 1 {OUTLINE}.")
@@ -90,7 +93,7 @@ def command(
     workers: int | None,
     dask: str | None,
     **given: Any,
-) -> None:
+) -> Answer:
     """Outline the urban villages and informal settlements of IMAGES: georeferenced rasters or STAC items, files or
     URLs. Several that share a grid are one mosaic, without seams; where they overlap, the last one shows.
 
@@ -114,18 +117,45 @@ def command(
             overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=cache_folder(),
             progress=progress,
         )  # fmt: skip
-    _summarise(result, [path for path in (out, save_scores, preview) if path])
+    written = [path for path in (out, save_scores, preview) if path]
+    if failed := result.run.get("failed"):
+        click.echo(f"{len(failed)} parts of the image could not be read or computed; table run names them.", err=True)
+    return Answer(_as_data(result, written), partial(_summarise, result, written))
+
+
+def _as_data(result: "Prediction", written: list[Path]) -> dict[str, Any]:
+    villages, refined = result.villages, result.refined
+    return {
+        "villages": len(villages),
+        "villages_on_edge": int(villages["on_edge"].sum()),
+        "area_m2": float(villages["area_m2"].sum()),
+        "looked_at_m2": float(result.coverage["area_m2"].sum()),
+        "confidence": _confidence(result),
+        "tiles": result.scored.tiles,
+        "tiles_computed": result.scored.computed,
+        "pixels": result.scored.pixels,
+        "outlines_sharpened": None if refined is None else refined.refined,
+        "failures": result.run.get("failed", []),
+        "seconds": result.seconds,
+        "files": written,
+    }
+
+
+def _confidence(result: "Prediction") -> float | None:
+    """Mean of the land in outlines."""
+    villages = result.villages
+    if villages.empty:
+        return None
+    return float((villages["confidence"] * villages["area_m2"]).sum() / villages["area_m2"].sum())
 
 
 def _summarise(result: "Prediction", written: list[Path]) -> None:
-    if failed := result.run.get("failed"):
-        click.echo(f"{len(failed)} parts of the image could not be read or computed; table run names them.", err=True)
     villages, looked_at = result.villages, float(result.coverage["area_m2"].sum())
     area = float(villages["area_m2"].sum())
-    if villages.empty:
+    confidence = _confidence(result)
+    if confidence is None:
         click.echo(f"No village found on {_area(looked_at)}.")
     else:
-        confidence = float((villages["confidence"] * villages["area_m2"]).sum() / area)
         share = f"{area / looked_at:.1%} of the {_area(looked_at)} looked at" if looked_at else ""
         plural = "village" if len(villages) == 1 else "villages"
         click.echo(f"{len(villages)} {plural}, {_area(area)}, {share}; mean confidence {confidence:.2f}.")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display
 
 
-@click.command()
+@click.command("review", cls=Command)
 @click.argument("villages", type=click.Path(path_type=Path))
 @click.option(
     "--image", "images", required=True, multiple=True, metavar="IMAGE",
@@ -24,7 +25,7 @@ from uvsam.cli.console import progress_display
 @click.option("--overwrite", is_flag=True, help="Replace files that exist; what somebody looked at is kept.")
 def command(
     villages: Path, images: tuple[str, ...], out: Path, scores: Path | None, places: int, overwrite: bool
-) -> None:
+) -> Answer:
     """Make a QGIS project to correct VILLAGES, a file of `uvsam predict`: the most doubtful places first.
 
     Open the project, start to edit layer `corrections`, and give each place a verdict: correct, wrong, missed (a
@@ -41,8 +42,10 @@ def command(
         found = review(villages, images, out, scores=scores, places=places, overwrite=overwrite, progress=progress)
     kinds = found.corrections["kind"].to_numpy()[: len(found.corrections) - found.kept]
     missed = int((kinds == MISSED).sum())
-    click.echo(f"{len(kinds)} places to look at: {len(kinds) - missed} villages, {missed} perhaps missed.")
+    lines = [f"{len(kinds)} places to look at: {len(kinds) - missed} villages, {missed} perhaps missed."]
     if found.kept:
-        click.echo(f"{found.kept} places that somebody looked at before are kept as they were.")
-    click.echo(f"wrote {out}")
-    click.echo(f"wrote {out.with_suffix('.gpkg')}")
+        lines.append(f"{found.kept} places that somebody looked at before are kept as they were.")
+    files = [out, out.with_suffix(".gpkg")]
+    lines += [f"wrote {path}" for path in files]
+    data = {"villages": len(kinds) - missed, "perhaps_missed": missed, "kept": found.kept, "files": files}
+    return Answer(data, lambda: click.echo("\n".join(lines)))

@@ -1,15 +1,18 @@
 """``uvsam sample``."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table
 from uvsam.cli.trends import parse_dates
 
 
-@click.command()
+@click.command("sample", cls=Command)
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. sample.gpkg.")
 @click.option("--places", type=click.IntRange(min=1), default=400, show_default=True, help="Places in all.")
@@ -20,7 +23,7 @@ from uvsam.cli.trends import parse_dates
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, other places.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-def command(layers: tuple[Path, ...], out: Path, **given: Any) -> None:
+def command(layers: tuple[Path, ...], out: Path, **given: Any) -> Answer:
     """Draw places at random from one of LAYERS, or from two of different dates, to see how right they are.
 
     Open the result in QGIS over the images, write what is really there into column `truth` of every place (village or
@@ -33,8 +36,11 @@ def command(layers: tuple[Path, ...], out: Path, **given: Any) -> None:
     from uvsam.workflows.sampling import sample
 
     strata = sample(layers, out, **{name: value for name, value in given.items() if value is not None})
-    rows = [
-        (row["stratum"], f"{row['area_m2'] / 1e4:.2f}", str(row["places"])) for row in strata.to_dict(orient="records")
-    ]
+    rows = strata.to_dict(orient="records")
+    return Answer({"strata": rows, "files": [out]}, partial(_summarise, rows, out))
+
+
+def _summarise(strata: Sequence[Mapping[Any, Any]], out: Path) -> None:
+    rows = [(row["stratum"], f"{row['area_m2'] / 1e4:.2f}", str(row["places"])) for row in strata]
     print_table(("stratum", "area, ha", "places"), rows)
     click.echo(f"wrote {out}; fill in column truth of layer sample: {', '.join(row[0] for row in rows)}")

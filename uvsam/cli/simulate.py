@@ -1,11 +1,14 @@
-"""`uvsam simulate`."""
+"""``uvsam simulate``."""
 
 from pathlib import Path
 
 import click
 
+from uvsam.cli.commands import Answer, Command
+from uvsam.cli.console import progress_display
 
-@click.command(name="simulate")
+
+@click.command("simulate", cls=Command)
 @click.argument("out_dir", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--size-m", type=float, default=2000.0, show_default=True, help="Width and height of the city in metres.")
 @click.option("--gsd", "gsd_m", type=float, default=0.6, show_default=True, help="Metres per pixel.")
@@ -29,12 +32,16 @@ def command(
     crs: str | None,
     villages_per_km2: float,
     overwrite: bool,
-) -> None:
+) -> Answer:
     """Make a synthetic city with exact truth.
 
     Writes one GeoTIFF for each period and truth.gpkg: the villages of each period, and what happened to them.
+
+    \b
+    Examples:
+      uvsam simulate city/
+      uvsam simulate city/ --size-m 1200 --gsd 0.6 --periods 2012,2016,2020 --seed 7
     """
-    from uvsam.cli.console import progress_display
     from uvsam.workflows.simulate import run_simulate
 
     with progress_display() as progress:
@@ -42,5 +49,4 @@ def command(
             out_dir, size_m=size_m, gsd_m=gsd_m, periods=periods, seed=seed, crs=crs,
             villages_per_km2=villages_per_km2, overwrite=overwrite, progress=progress,
         )  # fmt: skip
-    for path in written:
-        click.echo(path)
+    return Answer({"files": written}, lambda: click.echo("\n".join(map(str, written))))

@@ -2,70 +2,88 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display
 
 Result = TypeVar("Result")
 
 
-def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
-    """CONFIG and the options that every kind of training has."""
+def _shared_options(command: Callable[..., Answer]) -> Callable[..., Answer]:
+    """TRAINING and the options that every kind of training has."""
     for decorate in (
         click.option(
             "--resume/--restart", default=True, show_default=True, help="Go on from the last checkpoint, or start over."
         ),
-        click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps [default: as in CONFIG]."),
+        click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps  [default: as in TRAINING]."),
         click.option(
             "--output", type=click.Path(path_type=Path),
-            help="Folder for checkpoints and the result [default: as in CONFIG].",
+            help="Folder for checkpoints and the result  [default: as in TRAINING].",
         ),
-        click.argument("config", type=click.Path(path_type=Path)),
+        click.argument("config", metavar="TRAINING", type=click.Path(path_type=Path)),
     ):  # fmt: skip
         command = decorate(command)
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @_shared_options
-def specialist(config: Path, resume: bool, **given: Any) -> None:
-    """Train a specialist as CONFIG (YAML) says; see configs/train/ for examples.
+def specialist(config: Path, resume: bool, **given: Any) -> Answer:
+    """Train a specialist as the file TRAINING (YAML) says; configs/train/ has examples.
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
+
+    \b
+    Examples:
+      uvsam train specialist my.yaml
+      uvsam train specialist my.yaml --steps 500 --restart
     """
+    from uvsam.catalog import load_card
     from uvsam.training.config import SpecialistTraining, load_training
     from uvsam.workflows.train import train_specialist
 
     card = _train(train_specialist, load_training(SpecialistTraining, config, _chosen(given)), resume)
-    click.echo(f"model: {card}")
-    click.echo(f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg")
+    use = f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg"
+    return _answer(load_card(card), card, [f"model: {card}", use])
 
 
-@click.command()
+@click.command(cls=Command)
 @_shared_options
-def generalist(config: Path, resume: bool, **given: Any) -> None:
-    """Train a small generalist (image, box and rough mask to mask) as CONFIG (YAML) says; see configs/train/.
+def generalist(config: Path, resume: bool, **given: Any) -> Answer:
+    """Train a small generalist (image, box and rough mask to mask) as the file TRAINING (YAML) says.
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
+
+    \b
+    Examples:
+      uvsam train generalist my.yaml
+      uvsam train generalist my.yaml --steps 500 --restart
     """
+    from uvsam.catalog import load_generalist_card
     from uvsam.training.config import GeneralistTraining, load_training
     from uvsam.workflows.train import train_generalist
 
     card = _train(train_generalist, load_training(GeneralistTraining, config, _chosen(given)), resume)
-    click.echo(f"model: {card}")
+    return _answer(load_generalist_card(card), card, [f"model: {card}"])
 
 
-@click.command()
+@click.command(cls=Command)
 @_shared_options
-def uvsam(config: Path, resume: bool, **given: Any) -> None:
-    """Train a specialist and a prompt mixer through a frozen generalist as CONFIG (YAML) says; see configs/train/.
+def uvsam(config: Path, resume: bool, **given: Any) -> Answer:
+    """Train a specialist and a prompt mixer through a frozen generalist as the file TRAINING (YAML) says.
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
+
+    \b
+    Examples:
+      uvsam train uvsam my.yaml
+      uvsam train uvsam my.yaml --steps 500 --restart
     """
     from uvsam.catalog.uvsam import load_uvsam_card
     from uvsam.cli.models import cache_folder
@@ -74,11 +92,18 @@ def uvsam(config: Path, resume: bool, **given: Any) -> None:
 
     training = load_training(UvSamTraining, config, _chosen(given))
     trained = _train(partial(train_uvsam, cache=cache_folder()), training, resume)
+    card = load_uvsam_card(trained.card)
+    lines = [f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})" for quality in card.quality]
+    counts = {}
     if training.augmentation.views_only:
-        click.echo(f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
-    for quality in load_uvsam_card(trained.card).quality:
-        click.echo(f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})")
-    click.echo(f"model: {trained.card}")
+        counts = {"embeddings_computed": trained.embeddings_computed, "embeddings_reused": trained.embeddings_reused}
+        lines.insert(0, f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
+    return _answer(card, trained.card, [*lines, f"model: {trained.card}"], counts)
+
+
+def _answer(card: Any, path: Path, lines: Sequence[str], counts: Mapping[str, int] | None = None) -> Answer:
+    data = {"card": path, "quality": [quality.model_dump() for quality in card.quality], **(counts or {})}
+    return Answer(data, lambda: click.echo("\n".join(lines)))
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:

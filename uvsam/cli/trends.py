@@ -2,12 +2,15 @@
 
 import datetime
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table, progress_display
+from uvsam.cli.params import ModelName
 
 if TYPE_CHECKING:
     from uvsam.workflows.trend_layers import Trends
@@ -49,10 +52,12 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     return tuple(dates)
 
 
-@click.command()
+@click.command("trends", cls=Command)
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
-@click.option("--model", help="For images: name of a bundled model, or a card.yaml  [default: as predict].")
+@click.option(
+    "--model", type=ModelName(), help="For images: name of a bundled model, or a card.yaml  [default: as predict]."
+)
 @click.option(
     "--predictions", type=click.Path(path_type=Path, file_okay=False),
     help="For images: folder where their villages are kept  [default: {out}_villages].",
@@ -69,13 +74,13 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 )  # fmt: skip
 @click.option("--tolerance-m", type=float, help="Outlines that differ by less are the same, metres  [default: 3].")
 @click.option(
-    "--min-change-m2", type=float, help="Smaller pieces of gained or lost ground do not count  [default: 50]."
+    "--min-change-m2", type=float, help="Smaller pieces of gained or lost ground do not count, m²  [default: 50]."
 )
 @click.option("--align/--no-align", default=True, show_default=True, help="Move the layers onto the first one.")
 @click.option("--centre", metavar="LON,LAT", callback=parse_place, help="What rings are around, in degrees.")
-@click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, e.g. 2,4,6.")
+@click.option("--rings-km", metavar="R,R,...", callback=parse_numbers, help="Outer radii of rings, km, as in 2,4,6.")
 @click.option("--zones", type=click.Path(path_type=Path), help="Polygon file of districts; column 'name' names them.")
-@click.option("--cell-m", type=float, help="Side of the cells in which hot spots are looked for  [default: 500].")
+@click.option("--cell-m", type=float, help="Side of the cells of hot spots, metres  [default: 500].")
 @click.option(
     "--reference", type=click.Path(path_type=Path),
     help="A sample of `uvsam sample` with its truth filled in; areas are corrected by it.",
@@ -90,7 +95,7 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 def command(
     layers: tuple[Path, ...], out: Path, report: Path | None, tables: Path | None, scratch: Path | None,
     model: str | None, predictions: Path | None, overwrite: bool, **given: Any,
-) -> None:  # fmt: skip
+) -> Answer:  # fmt: skip
     """Tell what happened to the villages of LAYERS: files of `uvsam predict`, other polygons, or images (rasters,
     STAC items), of two or more dates. Images are predicted first, and aligned by what they show.
 
@@ -111,13 +116,18 @@ def command(
             prediction=predict_settings(model=model) if model else None, scratch=scratch, overwrite=overwrite,
             progress=progress,
         )  # fmt: skip
-    _summarise(found)
-    for path in (out, report, tables):
-        if path is not None:
-            click.echo(f"wrote {path}")
+    if len(found.zones) and found.zones["villages"].sum() == 0 < found.periods["villages"].sum():
+        click.echo("No village lies in a ring or zone. Is --centre longitude first?", err=True)
+    written = [path for path in (out, report, tables) if path is not None]
+    return Answer(_as_data(found, written), partial(_summarise, found, written))
 
 
-def _summarise(found: "Trends") -> None:
+def _as_data(found: "Trends", written: list[Path]) -> dict[str, Any]:
+    tables = ("periods", "steps", "slopes", "zones", "shifts", "corrected")
+    return {name: getattr(found, name).to_dict(orient="records") for name in tables} | {"files": written}
+
+
+def _summarise(found: "Trends", written: list[Path]) -> None:
     rows = [
         (str(row["date"]), str(row["villages"]), f"{row['area_m2'] / 1e4:.2f}", f"{row['area_half_m2'] / 1e4:.2f}")
         for row in found.periods.to_dict(orient="records")
@@ -137,14 +147,14 @@ def _summarise(found: "Trends") -> None:
             for row in found.corrected.to_dict(orient="records")
         ]  # fmt: skip
         print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
-    if len(found.zones) and found.zones["villages"].sum() == 0 < found.periods["villages"].sum():
-        click.echo("No village lies in a ring or zone. Is --centre longitude first?", err=True)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         if row["count"]:
             click.echo(
                 f"{date} lay {row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer "
                 f"(± {1.96 * row['error_m']:.1f} m, from {row['count']} {row['told_from']})."
             )
+    for path in written:
+        click.echo(f"wrote {path}")
 
 
 def _rate(share: float | None) -> str:

@@ -5,11 +5,13 @@ itself. At any time a few tasks per worker are under way, so a million of them n
 """
 
 import logging
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from uvsam.errors import SettingsError, WorkerError
@@ -23,6 +25,9 @@ CONNECT_S = 20
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**33, "MALLOC_MMAP_MAX_": 0}
 """Workers keep memory that is free. With distributed's own settings they give back, and ask for again, what every tile
 needs, and that takes as long as computing."""
+
+QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
+"""Workers say no more of lost connections than this process: see ``_quietly``."""
 
 
 class Run(Protocol):
@@ -83,18 +88,30 @@ def open_run(
             yield _in_threads(pool, workers)
         return
     from dask.config import set as set_dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with (
         _quietly(),
         set_dask(
-            {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in KEEP_MEMORY.items()}
+            {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in (KEEP_MEMORY | QUIET).items()}
             | {"distributed.worker.profile.enabled": False}  # which looks into running threads a hundred times a second
         ),
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        _start_workers(workers) as cluster,
         Client(cluster) as client,
     ):
         yield _on(client)
+
+
+def _start_workers(workers: int) -> Any:
+    """Processes that never see Ctrl-C, which a terminal sends to all: the one that steers them ends them."""
+    from distributed import LocalCluster
+
+    resource_tracker.ensure_running()  # first, as it makes the thread that starts it open to signals again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what starts here has it from us
+    try:
+        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _in_threads(pool: ThreadPoolExecutor, threads: int) -> Run:

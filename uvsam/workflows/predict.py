@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import geopandas as gpd
 import numpy as np
 import shapely
-import torch
 from pyproj import CRS
 from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
@@ -35,11 +34,12 @@ from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.geopackage import check_output, write_villages
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
-from uvsam.workflows.computing import open_computing
-from uvsam.workflows.loading import Models, ModelsRecipe, Refiner, choose_runtime
 from uvsam.workflows.preview import write_preview
-from uvsam.workflows.refining import Asked, Refined, refine_scene
-from uvsam.workflows.scoring import Scored, Scoring, score_scene
+
+if TYPE_CHECKING:
+    from uvsam.workflows.loading import Models, Refiner
+    from uvsam.workflows.refining import Refined
+    from uvsam.workflows.scoring import Scored, Scoring
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Prediction:
     villages: gpd.GeoDataFrame
     coverage: gpd.GeoDataFrame
     run: dict[str, Any]
-    scored: Scored
-    refined: Refined | None
+    scored: "Scored"
+    refined: "Refined | None"
     seconds: float
 
 
@@ -117,6 +117,13 @@ def predict(
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
     stretch = estimate_stretch(scene)
+
+    # PyTorch takes seconds to import, so it waits until nothing of the above was refused.
+    from uvsam.workflows.computing import open_computing
+    from uvsam.workflows.loading import ModelsRecipe
+    from uvsam.workflows.refining import Asked, refine_scene
+    from uvsam.workflows.scoring import Scoring, score_scene
+
     recipe = ModelsRecipe(settings, cache)
     models = recipe.build()
     if models.refiner and score_type == "float16":
@@ -185,7 +192,7 @@ def _told(failures: Sequence[tuple[Window, str]], kept: Path) -> str:
     )
 
 
-def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, models: Models) -> dict[str, Any]:
+def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, models: "Models") -> dict[str, Any]:
     """What decides on the scores of a run: another image, setting, model or version starts over."""
     return {
         "image": scene.uri,
@@ -198,12 +205,14 @@ def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, models:
         "model": models.specialist.card.sha256,
         "generalist": models.refiner and models.refiner.sha256,
         "device": models.specialist.device.type,
-        "versions": [uvsam.__version__, torch.__version__, _runtime(settings, models)],
+        "versions": [uvsam.__version__, importlib.metadata.version("torch"), _runtime(settings, models)],
     }
 
 
-def _runtime(settings: PredictSettings, models: Models) -> str:
+def _runtime(settings: PredictSettings, models: "Models") -> str:
     """What computes the networks, with its version."""
+    from uvsam.workflows.loading import choose_runtime
+
     name = choose_runtime(settings.runtime, models.specialist.device.type)
     return f"{name} {importlib.metadata.version(name)}"
 
@@ -263,7 +272,7 @@ def _metadata(
     rules: RegionRules,
     outline: dict[str, float],
     plan: TilePlan,
-    scored: Scored,
+    scored: "Scored",
 ) -> dict[str, Any]:
     libraries = ("torch", "segmentation-models-pytorch", "rasterio", "geopandas", "shapely")
     height, width = scene.shape
@@ -296,7 +305,7 @@ def _metadata(
     }
 
 
-def _refinement(refiner: Refiner, refined: Refined) -> dict[str, Any]:
+def _refinement(refiner: "Refiner", refined: "Refined") -> dict[str, Any]:
     return {
         "sam": refiner.name,
         "sam_sha256": refiner.sha256,
