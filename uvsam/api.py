@@ -1,10 +1,7 @@
 """What the command line does, for Python: the same names, the same defaults, tables in place of files.
 
-import uvsam
-
-villages = uvsam.predict("city.tif")
-trend = uvsam.change([villages_2016, "villages_2020.gpkg"])
-scores = uvsam.load_model("uvsam-tiny").scores(image)
+``uvsam.predict("city.tif")`` is a GeoDataFrame, ``uvsam.trends([villages_2016, "villages_2020.gpkg"])`` holds several,
+``uvsam.load_model("uvsam-tiny").scores(image)`` is an array.
 """
 
 import datetime

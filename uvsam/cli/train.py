@@ -15,27 +15,43 @@ from uvsam.cli.console import progress_display
 Result = TypeVar("Result")
 
 
-def _shared_options(command: Callable[..., Answer]) -> Callable[..., Answer]:
+def _shared_options(*, required: bool = True) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """TRAINING and the options that every kind of training has."""
-    for decorate in (
-        click.option(
-            "--resume/--restart", default=True, show_default=True, help="Go on from the last checkpoint, or start over."
-        ),
-        click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps  [default: as in TRAINING]."),
-        click.option(
-            "--output", type=click.Path(path_type=Path),
-            help="Folder for checkpoints and the result  [default: as in TRAINING].",
-        ),
-        click.argument("config", metavar="TRAINING", type=click.Path(path_type=Path)),
-    ):  # fmt: skip
-        command = decorate(command)
-    return command
+
+    def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:
+        for one in (
+            click.option(
+                "--resume/--restart", default=True, show_default=True,
+                help="Go on from the last checkpoint, or start over.",
+            ),
+            click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps  [default: as in TRAINING]."),
+            click.option(
+                "--output", type=click.Path(path_type=Path),
+                help="Folder for checkpoints and the result  [default: as in TRAINING].",
+            ),
+            click.argument("config", metavar="TRAINING", type=click.Path(path_type=Path), required=required),
+        ):  # fmt: skip
+            command = one(command)
+        return command
+
+    return decorate
 
 
 @click.command(cls=Command)
-@_shared_options
-def specialist(config: Path, resume: bool, **given: Any) -> Answer:
-    """Train a specialist as the file TRAINING (YAML) says; configs/train/ has examples.
+@click.option(
+    "--labels", type=click.Path(path_type=Path),
+    help="Corrections of `uvsam review`, or outlines of all villages, in place of the sources in TRAINING.",
+)  # fmt: skip
+@click.option(
+    "--image", "images", multiple=True, type=click.Path(path_type=Path),
+    help="What the labels are of, a raster or a folder; may be repeated  [default: what was reviewed].",
+)  # fmt: skip
+@_shared_options(required=False)
+def specialist(
+    config: Path | None, resume: bool, labels: Path | None, images: tuple[Path, ...], **given: Any
+) -> Answer:
+    """Train a specialist as the file TRAINING (YAML) says; configs/train/ has examples. With --labels it can be left
+    out: the bundled specialist is then trained 300 steps further, into runs/corrected.
 
     Stop it with Ctrl-C and run the same command again: it goes on from the last epoch it completed.
 
@@ -43,18 +59,28 @@ def specialist(config: Path, resume: bool, **given: Any) -> Answer:
     Examples:
       uvsam train specialist my.yaml
       uvsam train specialist my.yaml --steps 500 --restart
+      uvsam train specialist --labels review.gpkg
+      uvsam train specialist --labels villages.gpkg --image city.tif --output runs/mine
     """
     from uvsam.catalog import load_card
-    from uvsam.training.config import SpecialistTraining, load_training
+    from uvsam.training.config import SpecialistTraining, from_labels, load_training
     from uvsam.workflows.train import train_specialist
 
-    card = _train(train_specialist, load_training(SpecialistTraining, config, _chosen(given)), resume)
+    if labels is None and (images or config is None):
+        raise click.UsageError("Give a training file, or labels with --labels.")
+    chosen = _chosen(given)
+    if labels is not None:
+        from uvsam.vectors.corrections import is_review, reviewed_images
+
+        known = images or tuple(reviewed_images(labels) if is_review(labels) else ())
+        chosen |= from_labels(labels, known)
+    card = _train(train_specialist, load_training(SpecialistTraining, config, chosen), resume)
     use = f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg"
     return _answer(load_card(card), card, [f"model: {card}", use])
 
 
 @click.command(cls=Command)
-@_shared_options
+@_shared_options()
 def generalist(config: Path, resume: bool, **given: Any) -> Answer:
     """Train a small generalist (image, box and rough mask to mask) as the file TRAINING (YAML) says.
 
@@ -74,7 +100,7 @@ def generalist(config: Path, resume: bool, **given: Any) -> Answer:
 
 
 @click.command(cls=Command)
-@_shared_options
+@_shared_options()
 def uvsam(config: Path, resume: bool, **given: Any) -> Answer:
     """Train a specialist and a prompt mixer through a frozen generalist as the file TRAINING (YAML) says.
 

@@ -1,12 +1,13 @@
 """What a training run is: read from YAML, checked before anything starts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from uvsam.catalog.cards import Network, check_chip
+from uvsam.catalog.cards import BUNDLED_SPECIALIST, Network, check_chip
 from uvsam.catalog.uvsam import Fuse, Withheld
 from uvsam.errors import SettingsError
 
@@ -268,22 +269,44 @@ class UvSamTraining(SpecialistTraining):
 Run = TypeVar("Run", bound=TrainingRun)
 
 
-def load_training(kind: type[Run], path: Path, overrides: dict[str, Any] | None = None) -> Run:
+FROM_LABELS: dict[str, Any] = {
+    "name": "corrected", "output": "runs/corrected", "specialist": BUNDLED_SPECIALIST, "learning_rate": 3e-4,
+    "steps": 300, "validation": {"share": 0},
+}  # fmt: skip
+"""Settings of a specialist that learns from labels alone: the bundled one, a little further."""
+
+
+def from_labels(labels: Path, images: Sequence[Path]) -> dict[str, Any]:
+    """Sources of a training run that has no file of its own.
+
+    Raises:
+        SettingsError: no image is known.
+    """
+    if not images:
+        raise SettingsError(f"say with --image which image {labels} is of")
+    return {"sources": [{"name": image.stem, "images": str(image), "labels": str(labels)} for image in images]}
+
+
+def load_training(kind: type[Run], path: Path | None, overrides: dict[str, Any] | None = None) -> Run:
     """Read the training file of a kind of model; relative paths in it are relative to the current folder.
 
     ``base: other.yaml`` starts from another file beside it; what stands in this file wins, key by key at the top level.
     ``sources: other.yaml`` takes the sources of another file, ``sources: [one.yaml, {name: ...}]`` adds them up.
 
+    Args:
+        path: default: :data:`FROM_LABELS`.
+
     Raises:
         SettingsError: the file is missing, not YAML, or a setting is wrong (the message names it).
     """
-    fields = _read_with_base(path, depth=0) | (overrides or {})
+    fields = (FROM_LABELS if path is None else _read_with_base(path, depth=0)) | (overrides or {})
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}: {where or 'settings'}: {first['msg']}") from error
+        of = "" if path is None else f"{path}: "
+        raise SettingsError(f"{of}{where or 'settings'}: {first['msg']}") from error
 
 
 def _read_with_base(path: Path, depth: int) -> dict[str, Any]:

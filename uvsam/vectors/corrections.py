@@ -1,5 +1,6 @@
 """What a person said of the places of a map, as labels; what verdicts mean is in ``docs/correcting.md``."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def read_corrections(path: Path) -> Labels:
     return Labels(PolygonLayer(villages, crs), PolygonLayer(known, crs), PolygonLayer(_polygons(frame[~given]), crs))
 
 
+def reviewed_images(path: Path) -> list[Path]:
+    """What the places of a review were looked at on, as far as it is on this machine."""
+    named = [Path(image) for image in json.loads(read_run(path).get("images", "[]"))]
+    beside = [image if image.exists() else path.parent / image.name for image in named]
+    return [image for image in beside if image.exists()]
+
+
 def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArray[np.object_]:
     """Villages of the map that are not in the review."""
     run = read_run(path)
@@ -74,9 +82,8 @@ def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArr
     beside = path.parent / named.name
     reviewed = named if named.is_file() else beside
     if not named.name or not reviewed.is_file():
-        raise LabelError(
-            f"{path} is a review of {named or 'another file'}, which is not there; put it beside the review"
-        )
+        said = f"a review of {named}, which is not there; put it beside" if named.name else "not of `uvsam review`"
+        raise LabelError(f"{path} is {said}")
     frame = _read(reviewed, VILLAGES.name)
     left = frame[~frame["village_id"].isin(corrections["village_id"].dropna())]
     of_map = None if frame.crs is None else place(CRS.from_user_input(frame.crs))

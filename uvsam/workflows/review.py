@@ -21,6 +21,7 @@ from uvsam.errors import LabelError, OutputError, SceneError
 from uvsam.mosaic.band import BAND
 from uvsam.mosaic.regions import RegionRules
 from uvsam.progress import Progress, silent
+from uvsam.raster.access import is_remote
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import open_scene
@@ -103,7 +104,11 @@ def review(
     if scores is not None:
         doubtful.append(_perhaps_missed(scores, run, found, progress))
     corrections = _ranked(pd.concat(doubtful, ignore_index=True), kept, places, found.crs)
-    told = {"uvsam": uvsam.__version__, "inputs": [str(villages)], "places": places, "kept": len(kept)}
+    told = {
+        "uvsam": uvsam.__version__, "villages": str(Path(villages).resolve()),
+        "images": [str(image) if is_remote(str(image)) else str(Path(image).resolve()) for image in images],
+        "places": places, "kept": len(kept),
+    }  # fmt: skip
     write_layers(edited, [(CORRECTIONS, [Rows.of(corrections, CORRECTIONS)])], told, overwrite=True)
     plain = replace(STYLES[VILLAGES.name], classes=Classes("", [(None, Look("on the map", "#ffffff", 0.0, 0.3))]))
     members: list[Member] = [

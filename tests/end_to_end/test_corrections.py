@@ -1,0 +1,105 @@
+"""The way from a map through a person's verdicts to a model that was trained on them."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from uvsam.cli.main import run
+from uvsam.errors import LabelError
+from uvsam.training.config import Source
+from uvsam.training.data import open_source
+from uvsam.vectors.corrections import SEEN_M, read_corrections, reviewed_images
+
+
+@pytest.fixture(scope="module")
+def folder(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A review of a map, without a verdict yet."""
+    folder = tmp_path_factory.mktemp("corrections")
+    image, villages = city / "city_2020.tif", folder / "villages.gpkg"
+    assert run(["predict", str(image), "--model", "uvsam-specialist", "--out", str(villages), "-q"]) == 0
+    assert run(["review", str(villages), "--image", str(image), "--out", str(folder / "review.qgz"), "-q"]) == 0
+    return folder
+
+
+def with_verdicts(folder: Path, path: Path, verdicts: list[str | None], **drawn: shapely.Geometry) -> gpd.GeoDataFrame:
+    """A copy of the review beside the map, its first rows with verdicts; ``drawn`` takes the place of an outline."""
+    path.write_bytes((folder / "review.gpkg").read_bytes())
+    rows = gpd.read_file(path, layer="corrections")
+    for row, verdict in enumerate(verdicts):
+        rows.loc[row, "verdict"] = verdict
+    for name, outline in drawn.items():
+        rows.loc[int(name.removeprefix("row_")), "geometry"] = outline
+    rows.to_file(path, layer="corrections")
+    return rows
+
+
+def test_labels_are_the_map_as_it_was_corrected(folder: Path, city: Path, tmp_path: Path) -> None:
+    villages = gpd.read_file(folder / "villages.gpkg", layer="villages")
+    first = gpd.read_file(folder / "review.gpkg", layer="corrections")
+    assert len(first) == len(villages) >= 4
+    moved = shapely.buffer(first.geometry[2], -5)
+    path = tmp_path / "review.gpkg"
+    rows = with_verdicts(folder, path, ["correct", "wrong", "redraw"], row_2=moved)
+    labels = read_corrections(path)
+    assert labels.known is not None
+    assert labels.unknown is not None
+    assert shapely.equals(labels.villages.polygons, [rows.geometry[0], moved]).all()
+    assert shapely.union_all(labels.unknown.polygons).equals(rows.geometry[3:].union_all())
+    known = shapely.union_all(labels.known.polygons)
+    assert known.area == pytest.approx(rows.geometry[:3].buffer(SEEN_M).union_all().area, rel=0.01)
+
+    image = reviewed_images(path)[0]
+    assert image == city / "city_2020.tif"
+    data = open_source(Source(name="review", images=image, labels=path))
+    sample = data[data.bounds]
+    cell = data.res[0] * data.res[1]
+    village = sample["mask"].numpy().astype(bool) & sample["labelled"].numpy()
+    expected = shapely.union_all(labels.villages.polygons).intersection(known).difference(rows.geometry[3:].union_all())
+    assert village.sum() * cell == pytest.approx(expected.area, rel=0.02)
+    frame = shapely.box(*np.array([(x.start, x.stop) for x in data.bounds[:2]]).T.ravel())
+    seen = known.intersection(frame).difference(rows.geometry[3:].union_all())
+    assert int(sample["labelled"].sum()) * cell == pytest.approx(seen.area, rel=0.02)
+
+
+def test_a_village_of_the_map_beside_a_place_is_one(folder: Path, tmp_path: Path) -> None:
+    rows = gpd.read_file(folder / "review.gpkg", layer="corrections")
+    few = rows.iloc[:1].assign(verdict="wrong")
+    path = tmp_path / "review.gpkg"
+    path.write_bytes((folder / "review.gpkg").read_bytes())
+    few.to_file(path, layer="corrections")
+    villages = gpd.read_file(folder / "villages.gpkg", layer="villages")
+    left = villages[villages["village_id"] != few["village_id"].iloc[0]]
+    assert len(left) == len(villages) - 1
+    assert shapely.equals(read_corrections(path).villages.polygons, left.geometry.to_numpy()).all()
+
+
+def test_a_model_learns_from_verdicts(folder: Path, city: Path, tmp_path: Path) -> None:
+    path = tmp_path / "review.gpkg"
+    with_verdicts(folder, path, ["correct", "wrong", "correct"])
+    output = tmp_path / "run"
+    assert run(["train", "specialist", "--labels", str(path), "--steps", "1", "--output", str(output), "-q"]) == 0
+    card, out = output / "corrected.yaml", tmp_path / "better.gpkg"
+    assert run(["predict", str(city / "city_2020.tif"), "--model", str(card), "--out", str(out), "-q"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"), [([], "no verdict yet"), (["perhaps"], "'perhaps'"), (["wrong"], "put it beside")]
+)
+def test_what_is_no_review_yet_is_told(folder: Path, tmp_path: Path, verdicts: list[str | None], told: str) -> None:
+    path = tmp_path / "review.gpkg"
+    with_verdicts(folder, path, verdicts)
+    if told == "put it beside":
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE run SET value = '/nowhere/villages.gpkg' WHERE key = 'villages'")
+    with pytest.raises(LabelError, match=told):
+        read_corrections(path)
+
+
+def test_training_needs_a_file_or_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "specialist"]) == 2
+    assert "--labels" in capsys.readouterr().err
