@@ -50,9 +50,9 @@ def _flatgeobuf(path: Path, frame: gpd.GeoDataFrame, layer: Layer, name: str) ->
 
 
 def _geojson(path: Path, frame: gpd.GeoDataFrame, layer: Layer, name: str) -> None:
-    """RFC 7946: longitude and latitude, outer rings counterclockwise, no CRS."""
+    """RFC 7946: longitude and latitude, no CRS, and outer rings counterclockwise, which is GDAL's part."""
     there = moved(frame.geometry.to_numpy(), frame.crs, LON_LAT)
-    rounded = shapely.orient_polygons(shapely.set_precision(there, 10.0**-DECIMALS))
+    rounded = shapely.set_precision(there, 10.0**-DECIMALS)  # and valid, which rounded coordinates alone need not be
     rounded = multipolygons(rounded) if layer.geometry_type == "MultiPolygon" else rounded
     frame = frame.set_geometry(gpd.GeoSeries(rounded, frame.index, crs=LON_LAT))
     _by_gdal(path, frame, layer, "GeoJSON", name, RFC7946="YES", COORDINATE_PRECISION=DECIMALS)

@@ -6,6 +6,7 @@ wrong with a file is one of :data:`UNREADABLE`.
 
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,11 @@ def read_rows(
     flat = gpd.GeoSeries(shapely.force_2d(frame.geometry.to_numpy()), crs=frame.crs)
     frame = gpd.GeoDataFrame(frame[names], geometry=flat)
     if where is not None:  # GDAL knows SQL
-        database = io.BytesIO()
-        frame.to_file(database, driver="GPKG", layer=layer)
-        frame = pyogrio.read_dataframe(database.getvalue(), layer=layer, where=where)
+        memory = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # as there is none
+            frame.to_file(memory, driver="FlatGeobuf", layer=layer, SPATIAL_INDEX="NO")
+        frame = pyogrio.read_dataframe(memory.getvalue(), where=where)
     return frame.iloc[first : None if count is None else first + count]
 
 

@@ -189,7 +189,7 @@ def predict(
             write_cog(mask, save_mask, meaning=MASK, overviews="mode")
         write_villages(out, villages, coverage, metadata, overwrite=overwrite)
     if preview:
-        write_preview(preview, scene, stretch, villages)
+        write_preview(preview, scene, stretch, villages, coverage)
     if stac:
         write_item(stac, Written(out, save_scores, save_mask, preview), coverage, scene, card, metadata)
     return Prediction(villages, coverage, metadata, scored, refined, time.monotonic() - started)
