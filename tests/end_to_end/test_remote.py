@@ -1,4 +1,4 @@
-"""Images on the network: what is read of them is what is looked at, and little more. A server on this machine counts."""
+"""Images on the network: what is read of them is what is looked at, and little more. A server here counts."""
 
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def district(tmp_path: Path) -> Path:
 def test_of_a_remote_image_little_more_is_read_than_the_area_of_interest(
     cog: Path, district: Path, site: Any, tmp_path: Path
 ) -> None:
-    """The four tiles that the area lies in, with what the network sees around them, are 3.5 % of the pixels in blocks."""
+    """The four tiles that the area lies in, with what the network sees around them, are in 3.5 % of the blocks."""
     (tmp_path / "city.tif").symlink_to(cog)
     image, out = f"{site.address}/city.tif", tmp_path / "villages.fgb"
     assert run(["predict", image, "--out", str(out), "--aoi", str(district), "--model", "uvsam-specialist"]) == 0

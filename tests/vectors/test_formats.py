@@ -35,7 +35,10 @@ READ_BACK = [".fgb", ".parquet", ".geojson"]
 def village(number: int, size: float = 300.0) -> shapely.Polygon:
     """A square with a hole, its rings against the rule of GeoJSON."""
     x, y = 440_000 + 1000 * number, 4_400_000
-    outer, hole = shapely.box(x, y, x + size, y + size, ccw=False), shapely.box(x + 20, y + 20, x + 90, y + 70, ccw=True)
+    outer, hole = (
+        shapely.box(x, y, x + size, y + size, ccw=False),
+        shapely.box(x + 20, y + 20, x + 90, y + 70, ccw=True),
+    )
     return shapely.Polygon(outer.exterior, [hole.exterior])
 
 

@@ -57,7 +57,7 @@ def test_which_layer_is_read(tmp_path: Path, layers: list[str], chosen: str) -> 
 
 
 def test_geoparquet_of_others_is_read(tmp_path: Path) -> None:
-    """With an index, another name for the geometries, heights, other encodings, and no CRS, which is longitude first."""
+    """With an index, another name of the geometries, heights, other encodings, and no CRS: longitude, latitude."""
     path = tmp_path / "labels.parquet"
     high = shapely.force_3d(shapely.box(72, 19, 73, 20), 9.0)
     frame = gpd.GeoDataFrame({"class": ["a"]}, geometry=[high], crs="OGC:CRS84", index=["first"])

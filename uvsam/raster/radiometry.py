@@ -140,12 +140,14 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
 
 
 def _places(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """Small windows on a lattice, the one nearest to the middle first; of a remote scene fewer: each is a whole block."""
+    """Small windows on a lattice, those near the middle first; of a remote scene fewer, as each is a whole block."""
     whole = Window(0, 0, *scene.shape)
     count = REMOTE_LATTICE if is_remote(scene.uri) else LATTICE
     rows, cols = (list(enumerate(_lattice(size, count))) for size in scene.shape)
     middle = (count - 1) / 2
-    for (_, row), (_, col) in sorted(product(rows, cols), key=lambda at: math.dist((at[0][0], at[1][0]), (middle,) * 2)):
+    for (_, row), (_, col) in sorted(
+        product(rows, cols), key=lambda at: math.dist((at[0][0], at[1][0]), (middle,) * 2)
+    ):
         try:
             part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
         except SceneError:

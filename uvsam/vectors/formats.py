@@ -1,7 +1,7 @@
 """What ``predict`` writes, by the extension of its name: a GeoPackage, or a file for each layer and one for the run.
 
-A format that holds one layer holds the villages. What was looked at is beside it (``villages_coverage.fgb``), and how it
-was made, which is table ``run`` of a GeoPackage, in ``villages.fgb.run.json``.
+A format that holds one layer holds the villages. What was looked at is beside it (``villages_coverage.fgb``), and how
+it was made, which is table ``run`` of a GeoPackage, in ``villages.fgb.run.json``.
 """
 
 import contextlib

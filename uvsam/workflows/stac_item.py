@@ -23,10 +23,9 @@ from uvsam.vectors.formats import DECIMALS, LON_LAT, outputs
 from uvsam.vectors.layer_files import coverage_file, run_file
 from uvsam.vectors.polygon_files import moved
 
-EXTENSIONS = [
-    f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in ("projection/v2.0.0", "raster/v2.0.0", "processing/v1.2.0", "mlm/v1.4.0")
-]
+EXTENSIONS = ("projection/v2.0.0", "processing/v1.2.0", "mlm/v1.4.0")
+RASTER = "raster/v2.0.0"
+"""An item without a raster must not name it."""
 MEDIA_TYPES = {
     ".gpkg": "application/geopackage+sqlite3",
     ".fgb": "application/vnd.flatgeobuf",
@@ -73,10 +72,11 @@ def make_item(
 ) -> dict[str, Any]:
     """The item that :func:`write_item` writes to ``path``."""
     folder = path.absolute().parent
+    extensions = EXTENSIONS if written.scores is written.mask is None else (*EXTENSIONS, RASTER)
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": EXTENSIONS,
+        "stac_extensions": [f"https://stac-extensions.github.io/{name}/schema.json" for name in extensions],
         "id": written.out.stem,
         **_ground(coverage),
         "properties": {
@@ -85,7 +85,7 @@ def make_item(
             # Of villages whose image has terms that nobody told; those of the model are in the description.
             "license": "other",
             "gsd": max(scene.gsd_m),
-            "bands": [{"name": name} for name in card.bands],
+            "bands": _bands(card),
             **_projection(scene),
             **_processing(card, run),
             **_model(card, run),
@@ -281,7 +281,13 @@ def _weights(card: ModelCard, run: dict[str, Any], folder: Path) -> dict[str, An
         "type": "application/octet-stream",
         "roles": ["mlm:model"],
         "mlm:artifact_type": "safetensors.torch.save_file",
+        "bands": _bands(card),
     }
+
+
+def _bands(card: ModelCard) -> list[dict[str, str]]:
+    """What the model sees. STAC wants it at an asset, the MLM extension at the item."""
+    return [{"name": name} for name in card.bands]
 
 
 def _href(path: Path, folder: Path) -> str:
