@@ -98,10 +98,12 @@ def test_commands_read_every_format_alike(
 def test_layers_that_belong_together_need_a_geopackage(
     twins: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run(["sample", str(twins[".parquet"]), "--out", str(tmp_path / "sample.gpkg"), "--places", "100"]) == 0
+    assert len(gpd.read_file(tmp_path / "sample.gpkg", layer="sample")) == 100
     for command in ("trends", "sample"):
         assert run([command, str(twins[".parquet"]), "--out", str(tmp_path / "out.fgb")]) == 1
         assert "should end in .gpkg, the one format that holds several layers" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["sample.gpkg"]
 
 
 @pytest.mark.parametrize(("name", "nodata"), [("scores.tif", 0), ("mask.tif", 255)])

@@ -186,12 +186,13 @@ def write_villages(
                 part.unlink(missing_ok=True)
 
 
-def read_run(path: Path) -> dict[str, str]:
+def read_run(path: Path | str) -> dict[str, str]:
     """How a file that ``predict`` wrote was made; empty for other files. Texts are as they were, all else is JSON.
 
     Raises:
         LabelError: not a vector file, or the file beside it is not JSON.
     """
+    path = Path(path)
     beside = run_file(path)
     if path.suffix.lower() not in WRITERS or not beside.exists():
         return geopackage.read_run(path)

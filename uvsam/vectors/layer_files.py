@@ -24,7 +24,6 @@ from pyproj import CRS
 
 UNREADABLE = (DataSourceError, DataLayerError, ValueError, OSError)
 """ValueError: pyarrow's errors are of this kind, and those about a condition or a column."""
-PARQUET = {".parquet", ".geoparquet"}
 
 
 def coverage_file(path: Path) -> Path:
@@ -130,7 +129,7 @@ class _Parquet:
 
 
 def _is_parquet(path: Path) -> bool:
-    return Path(path).suffix.lower() in PARQUET
+    return Path(path).suffix.lower() == ".parquet"
 
 
 def _described(path: Path) -> _Parquet:
