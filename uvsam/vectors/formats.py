@@ -120,7 +120,7 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
         geopackage.check_output(path, overwrite=overwrite)
         return
     for file in outputs(path):
-        check_destination(file, (".json",) if file == run_file(path) else SUFFIXES, overwrite=overwrite)
+        check_destination(file, SUFFIXES if file == path else (file.suffix.lower(),), overwrite=overwrite)
     if suffix == ".pmtiles" and "w" not in pyogrio.list_drivers().get("PMTiles", ""):
         raise OutputError(
             f"{path}: the GDAL of this environment ({pyogrio.__gdal_version_string__}) does not write PMTiles; "
