@@ -245,6 +245,8 @@ def test_the_stac_item_is_valid_of_any_image(city: Path, result: Path, tmp_path:
 
 def test_the_stac_item_fits_the_schemas_of_its_extensions(result: Path) -> None:
     if "UVSAM_STAC_SCHEMAS" not in os.environ:
-        pytest.skip("needs UVSAM_STAC_SCHEMAS, a folder with schemas of stac-extensions as projection/v2.0.0/schema.json")
+        pytest.skip(
+            "needs UVSAM_STAC_SCHEMAS, a folder with schemas of stac-extensions as projection/v2.0.0/schema.json"
+        )
     validated = read_item(result).validate(local_validator(extensions=True))
     assert len(validated) == 5
