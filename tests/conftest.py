@@ -4,7 +4,9 @@ import functools
 import http.server
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,41 @@ def real_data() -> Path:
     return folder
 
 
+@dataclass
+class Site:
+    """A web server that has the files of a folder.
+
+    Attributes:
+        sent: bytes of each file that went out.
+        asked: requests for each of them, those for what there is not too.
+    """
+
+    address: str
+    sent: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+
+
 class RangeServer(http.server.SimpleHTTPRequestHandler):
-    """A web server that answers requests for parts of a file, as object stores do."""
+    """Answers requests for parts of a file, as object stores do, and counts what it sends."""
+
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
+        path, site = Path(self.translate_path(self.path)), self.server.site  # type: ignore[attr-defined]
+        site.asked[path.name] += 1
         if not path.is_file():
             return self.send_error(404)
-        content = path.read_bytes()
-        first, last = self.headers.get("Range", f"bytes=0-{len(content) - 1}").removeprefix("bytes=").split("-")
-        part = content[int(first) : int(last) + 1]
+        size = path.stat().st_size
+        first, last = self.headers.get("Range", f"bytes=0-{size - 1}").removeprefix("bytes=").split("-")
+        with path.open("rb") as file:
+            file.seek(int(first))
+            part = file.read(int(last) + 1 - int(first))
         self.send_response(206 if "Range" in self.headers else 200)
         self.send_header("Content-Length", str(len(part)))
-        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{size}")
         self.end_headers()
         self.wfile.write(part)
+        site.sent[path.name] += len(part)
         return None
 
     def log_message(self, *args: Any) -> None:
@@ -56,10 +78,18 @@ class RangeServer(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Address of a web server that has the files of ``tmp_path``."""
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A web server that has the files of ``tmp_path``, and counts."""
     handler = functools.partial(RangeServer, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.daemon_threads = True
+        running.site = Site(f"http://127.0.0.1:{running.server_port}")  # type: ignore[attr-defined]
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
+        yield running.site  # type: ignore[attr-defined]
         running.shutdown()
+
+
+@pytest.fixture
+def server(site: Site) -> str:
+    """Address of a web server that has the files of ``tmp_path``."""
+    return site.address

@@ -64,7 +64,9 @@ def predict(
     views: Literal[1, 2, 4, 8] = 1,
     save_scores: str | Path | None = None,
     score_type: Literal["uint8", "float16"] = "uint8",
+    save_mask: str | Path | None = None,
     preview: str | Path | None = None,
+    stac: str | Path | None = None,
     overwrite: bool = False,
     allow_failures: bool = False,
     workers: int | None = None,
@@ -80,7 +82,7 @@ def predict(
 
     Args:
         images: a raster or STAC item, file or URL, or several that share a grid.
-        out: the GeoPackage to write, too; a run that was interrupted goes on where it was. Default: none.
+        out: the file to write, too (``docs/formats.md``); a run that was interrupted goes on where it was. Default: none.
         window: side of the ground that the generalist sees at once, metres.
         min_area: villages below this are dropped, m². Others: ``uvsam predict --help``.
         progress: is called with what is being done, how much of it is done, and how much there is.
@@ -100,8 +102,8 @@ def predict(
     )  # fmt: skip
     with _file(out, "villages.gpkg") as path:
         found = predicting.predict(
-            images, path, settings, save_scores=_path(save_scores), score_type=score_type, preview=_path(preview),
-            overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=_cache(),
+            images, path, settings, save_scores=_path(save_scores), score_type=score_type,
+            save_mask=_path(save_mask), preview=_path(preview), stac=_path(stac), overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=_cache(),
             progress=progress,
         )  # fmt: skip
     villages = found.villages

@@ -17,7 +17,7 @@ import rasterio
 from uvsam.cli.main import run
 from uvsam.engine.journal import Journal, Log
 from uvsam.tiles import Tile
-from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.formats import outputs, read_run
 from uvsam.workflows.scoring import ReadTile, read_tile
 
 QUICK = ["--model", "uvsam-specialist"]
@@ -26,12 +26,20 @@ QUICK = ["--model", "uvsam-specialist"]
 def content(path: Path) -> list[pd.DataFrame]:
     """All that a result says, but for the time it was computed at and how it was shared out."""
     table = pd.Series(read_run(path)).drop(["computed_at", "settings"])
-    layers = [gpd.read_file(path, layer=layer).to_wkb() for layer in ("villages", "coverage")]
-    return [*layers, table.to_frame()]
+    villages, coverage = (gpd.read_file(path, layer=layer).to_wkb() for layer in ("villages", "coverage"))
+    return [villages, coverage, table.to_frame()]
+
+
+def content_of_fgb(path: Path) -> list[pd.DataFrame]:
+    """The same of FlatGeobuf, whose rows are in an order of their places."""
+    table = pd.Series(read_run(path)).drop(["computed_at", "settings"])
+    villages, coverage = (gpd.read_file(file).to_wkb() for file in outputs(path)[:2])
+    return [villages.sort_values("village_id", ignore_index=True), coverage, table.to_frame()]
 
 
 def same(one: Path, other: Path) -> bool:
-    return all(a.equals(b) for a, b in zip(content(one), content(other), strict=True))
+    read = content_of_fgb if one.suffix == ".fgb" else content
+    return all(a.equals(b) for a, b in zip(read(one), content(other), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +100,17 @@ def test_what_was_stopped_goes_on(image: Path, whole: Path, tmp_path: Path, sent
     assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
 
 
-def test_what_was_killed_goes_on(image: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out.gpkg"
+@pytest.mark.parametrize("name", ["out.gpkg", "out.fgb"])
+def test_what_was_killed_goes_on(
+    image: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out = tmp_path / name
     process = begin(image, out)
     process.kill()
     process.wait()
     assert not out.exists()
-    known = set(Log(tmp_path / "out.gpkg.uvsam", "tiles").places)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.uvsam"]
+    known = set(Log(tmp_path / f"{name}.uvsam", "tiles").places)
     assert known
     read: list[int] = []
 
@@ -110,7 +122,7 @@ def test_what_was_killed_goes_on(image: Path, whole: Path, tmp_path: Path, monke
     assert run(["predict", str(image), "--out", str(out), *QUICK]) == 0
     assert sorted({*read, *known}) == list(range(len(read) + len(known)))
     assert same(out, whole)
-    assert [path.name for path in tmp_path.iterdir()] == ["out.gpkg"]
+    assert sorted(tmp_path.iterdir()) == sorted(outputs(out))
 
 
 def test_a_worker_that_dies_changes_nothing(image: Path, whole: Path, tmp_path: Path) -> None:

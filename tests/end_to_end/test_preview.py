@@ -42,6 +42,20 @@ def test_village_is_tinted_and_outlined_and_a_hole_is_neither(tmp_path: Path) ->
     assert not yellow[24:96, 24:96].any()
 
 
+def test_only_what_was_looked_at_is_shown(tmp_path: Path) -> None:
+    image, _ = draw(tmp_path, [])
+    scene = open_scene(tmp_path / "city.tif")
+    seen = gpd.GeoDataFrame(geometry=[shapely.box(X + 30, Y + 20, X + 90, Y + 60)], crs="EPSG:32643")
+    villages = gpd.GeoDataFrame(geometry=[shapely.box(X + 40, Y + 30, X + 50, Y + 40)], crs="EPSG:32643")
+    write_preview(tmp_path / "part.png", scene, estimate_stretch(scene), villages, seen)
+    with rasterio.open(tmp_path / "part.png") as file:
+        picture = file.read()
+    assert picture.shape == (3, 40, 60)
+    changed = (picture != image[:, 60:100, 30:90]).any(axis=0)
+    rows, cols = np.nonzero(changed)
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (18, 31, 8, 21)  # the village, and its line around
+
+
 def test_a_picture_without_a_village_is_the_image(tmp_path: Path) -> None:
     image, picture = draw(tmp_path, [])
     assert (image == picture).all()

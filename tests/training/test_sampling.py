@@ -48,6 +48,8 @@ def labels(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = gpd.read_file(city / "truth.gpkg", layer="villages")
     truth = truth[truth["period"] == 2020]
     truth.to_file(folder / "villages.gpkg")
+    truth.to_file(folder / "villages.fgb")
+    truth.to_parquet(folder / "villages.parquet")
     with rasterio.open(city / "city_2020.tif") as image:
         profile = image.profile | {"count": 1, "photometric": "minisblack"}
         burnt = rasterize(truth.geometry, image.shape, transform=image.transform, dtype="uint8")
@@ -67,15 +69,16 @@ def config(city: Path, labels: Path, **fields: object) -> SpecialistTraining:
 
 def test_polygons_and_rasters_of_the_same_truth_are_the_same_labels(city: Path, labels: Path) -> None:
     samples = []
-    for name in ("villages.gpkg", "villages.tif"):
+    for name in ("villages.gpkg", "villages.tif", "villages.fgb", "villages.parquet"):
         run = config(city, labels / name)
         source = open_sources(run, target_table(run.sources, run.classes))[0]
         x, y, _ = source.dataset.bounds
         samples.append(source.read(query_at(x.start, y.start, 600, 600, (0.9, 0.9))))
-    (image, rows, valid), (other_image, other_rows, _) = samples
+    (image, rows, valid), (other_image, other_rows, _), *others = samples
     assert valid.all()
     torch.testing.assert_close(image, other_image)
     assert (rows == other_rows).mean() > 0.999
+    assert all((rows == of_format).all() for _, of_format, _ in others)
     assert 0.01 < (rows == 2).mean() < 0.9
     with rasterio.open(city / "city_2020.tif") as dataset:  # the same pixels as in the file
         assert np.abs(dataset.read()[:, -600:, :600].astype(float) - image.numpy()).mean() < 1

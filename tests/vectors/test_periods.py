@@ -31,8 +31,17 @@ def test_dates_are_found_where_they_are_said(tmp_path: Path) -> None:
     assert [source.date.year for source in given] == [2001, 2002]
 
 
-def test_a_file_may_hold_several_periods(city: Path) -> None:
-    found = find_periods([city / "truth.gpkg"])
+@pytest.fixture(params=[".gpkg", ".parquet"])
+def several(city: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The true villages of a city, two periods in one file."""
+    if request.param == ".gpkg":
+        return city / "truth.gpkg"
+    gpd.read_file(city / "truth.gpkg", layer="villages").to_parquet(tmp_path / "truth.parquet")
+    return tmp_path / "truth.parquet"
+
+
+def test_a_file_may_hold_several_periods(city: Path, several: Path) -> None:
+    found = find_periods([several])
     truth = gpd.read_file(city / "truth.gpkg", layer="villages")
     assert [source.date.year for source in found] == sorted(truth["period"].unique())
     for source in found:
@@ -41,9 +50,11 @@ def test_a_file_may_hold_several_periods(city: Path) -> None:
         assert len(read_bounds(source)) == len(own)
 
 
-def test_the_villages_of_a_period_are_read_in_pieces(city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_villages_of_a_period_are_read_in_pieces(
+    city: Path, several: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("uvsam.vectors.periods.CHUNK", 2)
-    source = find_periods([city / "truth.gpkg"])[-1]
+    source = find_periods([several])[-1]
     bounds = read_bounds(source)
     frame = read_lazily(source, len(bounds), CRS("EPSG:3857"))
     assert frame.npartitions == -(-len(bounds) // 2)

@@ -1,9 +1,12 @@
 """Polygon files as users have them: formats, layers, CRS, repairs, and what is said about unusable ones."""
 
+import json
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from pyproj import CRS, Transformer
@@ -20,12 +23,12 @@ def save(path: Path, *geometries: object, layer: str = "a", crs: str | None = "E
     return path
 
 
-@pytest.mark.parametrize("name", ["labels.geojson", "labels.shp", "labels.gpkg", "城中村 ü.gpkg"])
+@pytest.mark.parametrize("name", ["labels.geojson", "labels.shp", "labels.gpkg", "城中村 ü.gpkg", "labels.parquet"])
 def test_polygons_of_any_file_are_read_and_repaired(tmp_path: Path, name: str) -> None:
     bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
     parts = shapely.MultiPolygon([shapely.box(5, 5, 6, 6), shapely.box(8, 8, 9, 9)])
     frame = gpd.GeoDataFrame({"class": ["a", "b", "c"]}, geometry=[bow_tie, None, parts], crs=4326)
-    frame.to_file(tmp_path / name)
+    frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_file(tmp_path / name)
     found = read_polygons(tmp_path / name)
     assert found.crs == CRS.from_epsg(4326)
     assert shapely.is_valid(found.polygons).all()
@@ -53,12 +56,33 @@ def test_which_layer_is_read(tmp_path: Path, layers: list[str], chosen: str) -> 
     assert polygon_layer(tmp_path / "labels.gpkg", layers[0]) == layers[0]
 
 
+def test_geoparquet_of_others_is_read(tmp_path: Path) -> None:
+    """With an index, another name of the geometries, heights, other encodings, and no CRS: longitude, latitude."""
+    path = tmp_path / "labels.parquet"
+    high = shapely.force_3d(shapely.box(72, 19, 73, 20), 9.0)
+    frame = gpd.GeoDataFrame({"class": ["a"]}, geometry=[high], crs="OGC:CRS84", index=["first"])
+    for options in ({}, {"geometry_encoding": "geoarrow"}, {"write_covering_bbox": True}):
+        frame.rename_geometry("outline").to_parquet(path, **options)
+        found = read_polygons(path)
+        assert found.crs == CRS.from_user_input("OGC:CRS84")
+        assert shapely.bounds(found.polygons).tolist() == [[72, 19, 73, 20]]
+        assert not shapely.has_z(found.polygons).any()
+    table = pq.read_table(path)
+    said = json.loads(table.schema.metadata[b"geo"])
+    del said["columns"]["outline"]["crs"]
+    pq.write_table(table.replace_schema_metadata({b"geo": json.dumps(said).encode()}), path)
+    assert read_polygons(path).crs == CRS.from_user_input("OGC:CRS84")
+
+
 def test_unusable_files_say_why_in_one_line(tmp_path: Path) -> None:
     points, mixed = save(tmp_path / "points.gpkg", shapely.Point(0, 0), layer="p"), tmp_path / "mixed.geojson"
     save(mixed, SQUARE, shapely.Point(0, 0), layer="mixed")
     several = save(save(tmp_path / "several.gpkg", SQUARE), SQUARE, layer="b")
     seen = save(tmp_path / "seen.gpkg", SQUARE, layer="coverage")
     (tmp_path / "text.gpkg").write_text("no database")
+    (tmp_path / "text.parquet").write_text("no table")
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "table.parquet")
+    gpd.GeoDataFrame({"a": [1]}, geometry=[SQUARE]).to_parquet(tmp_path / "squares.parquet")
     cases = [
         (points, {}, "has no layer of polygons; it has none"),
         (points, {"layer": "p"}, "has no layer of polygons p; it has none"),
@@ -69,6 +93,11 @@ def test_unusable_files_say_why_in_one_line(tmp_path: Path) -> None:
         (seen, {}, "has no layer of polygons; it has coverage"),
         (tmp_path / "nowhere.gpkg", {}, "nowhere.gpkg does not exist"),
         (tmp_path / "text.gpkg", {}, "is not a vector file"),
+        (tmp_path / "text.parquet", {}, "is not a vector file"),
+        (tmp_path / "nowhere.parquet", {}, "nowhere.parquet does not exist"),
+        (tmp_path / "table.parquet", {}, "has no layer of polygons; it has none"),
+        (tmp_path / "squares.parquet", {"layer": "c"}, "has no layer of polygons c; it has squares"),
+        (tmp_path / "squares.parquet", {"where": "period = 2020"}, "layer squares of .* cannot be read: .*period"),
     ]
     for path, given, message in cases:
         with pytest.raises(LabelError, match=message) as caught:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -21,6 +21,7 @@ fabrics = st.builds(fabric, st.integers(0, 10_000), st.floats(0.5, 3))
 
 @settings(max_examples=100, deadline=None)
 @given(fabrics, st.floats(0.1, 12), st.sampled_from([(1, 1), (0.5, 0.8)]))
+@example(fabric(10_000, 0.5), 3.0, (0.5, 0.8))
 def test_simplified_polygons_are_valid_and_apart(polygons, tolerance, gsd_m):
     ground = shapely.transform(polygons, lambda xy: xy * gsd_m)
     simple = simplify(ground, tolerance)

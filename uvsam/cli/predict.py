@@ -19,7 +19,10 @@ OUTLINE = "[default: the model's card]"
 
 @click.command("predict", cls=Command)
 @click.argument("images", nargs=-1, required=True, type=ImageName())
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. villages.gpkg.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path),
+    help="File to write, e.g. villages.gpkg; its name says the format: .gpkg, .fgb, .parquet, .geojson, .pmtiles.",
+)  # fmt: skip
 @click.option("--model", type=ModelName(), help="Name of a bundled model, or a card.yaml  [default: uvsam-tiny].")
 @click.option(
     "--sam", type=ModelName(), metavar="NAME|FILE",
@@ -60,7 +63,12 @@ OUTLINE = "[default: the model's card]"
     "--score-type", type=click.Choice(["uint8", "float16"]), default="uint8", show_default=True,
     help="Precision of that file; uint8: score = (value - 1) / 254, 0 is nodata.",
 )  # fmt: skip
+@click.option(
+    "--save-mask", type=click.Path(path_type=Path),
+    help="Also write villages as pixels (COG): 1 village, 0 other, 255 not looked at.",
+)  # fmt: skip
 @click.option("--preview", type=click.Path(path_type=Path), help="Also draw the outlines over the image (PNG).")
+@click.option("--stac", type=click.Path(path_type=Path), help="Also describe what was written in a STAC item (JSON).")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--allow-failures", is_flag=True, help="Take the result even if parts of the image cannot be read or computed."
@@ -86,7 +94,9 @@ def command(
     out: Path,
     save_scores: Path | None,
     score_type: Any,
+    save_mask: Path | None,
     preview: Path | None,
+    stac: Path | None,
     overwrite: bool,
     views: str,
     allow_failures: bool,
@@ -101,25 +111,29 @@ def command(
     Examples:
       uvsam predict city.tif --out villages.gpkg
       uvsam predict tiles/*.tif --out villages.gpkg
+      uvsam predict city.tif --out villages.parquet --save-mask mask.tif --stac villages.stac.json
       uvsam predict https://example.com/item.json --out villages.gpkg
       uvsam predict city.tif --out villages.gpkg --aoi district.gpkg --date 2020-05-17
       uvsam predict pleiades.tif --out villages.gpkg --bands 4,3,2 --min-area 5000
     """
     from uvsam.cli.models import cache_folder
     from uvsam.settings import predict_settings
+    from uvsam.vectors.formats import outputs
     from uvsam.workflows.predict import predict
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = predict_settings(views=int(views), **chosen)
     with progress_display() as progress:
         result = predict(
-            images, out, settings, save_scores=save_scores, score_type=score_type, preview=preview,
-            overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=cache_folder(),
-            progress=progress,
+            images, out, settings, save_scores=save_scores, score_type=score_type, save_mask=save_mask,
+            preview=preview, stac=stac, overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask,
+            cache=cache_folder(), progress=progress,
         )  # fmt: skip
-    written = [path for path in (out, save_scores, preview) if path]
+    written = [*outputs(out), *(path for path in (save_scores, save_mask, preview, stac) if path)]
     if failed := result.run.get("failed"):
-        click.echo(f"{len(failed)} parts of the image could not be read or computed; table run names them.", err=True)
+        click.echo(
+            f"{len(failed)} parts of the image could not be read or computed; the run's metadata name them.", err=True
+        )
     return Answer(_as_data(result, written), partial(_summarise, result, written))
 
 

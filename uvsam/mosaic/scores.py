@@ -14,8 +14,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RioWindow
 
 from uvsam.errors import SceneError
+from uvsam.raster.writer import Meaning
 
 LEVELS = 254
+MEANING = Meaning("probability of village", scale=1 / LEVELS, offset=-1 / LEVELS)
+"""Of the bytes; GIS that know of scale and offset show scores."""
 STRIP_PX = 16_000_000
 MIN_STRIP_ROWS = 64
 MOST_BLOCKS = 4

@@ -18,6 +18,7 @@ from uvsam.errors import SceneError
 MAX_BLOCK_BYTES = 2**29
 DIRECTORIES = 64
 """Images inside of one TIFF that are looked at: its masks and overviews; a real one has some 20."""
+WHOLE = re.compile(r"<SourceFilename[^>]*>\s*((?:https?|ftp)://[^<]*)<", re.IGNORECASE)
 PYTHON = re.compile(r"<PixelFunctionLanguage>\s*Python", re.IGNORECASE)
 
 
@@ -27,7 +28,8 @@ def check_limits(dataset: Any) -> None:
     Looks at the image itself, and at all local files that it is made of: sources of a VRT, masks, overviews.
 
     Raises:
-        SceneError: a block is too large, a VRT holds Python code or reads from a pipe, or a TIFF holds no pixel.
+        SceneError: a block is too large, a VRT holds Python code, reads from a pipe, or names an address that would be
+            downloaded as a whole, or a TIFF holds no pixel.
     """
     _check(dataset)
     waiting, seen = list(_local_files(dataset)), set()
@@ -65,7 +67,13 @@ def _check(dataset: Any) -> None:
                 f"{size / 2**30:.3g} GB of memory; cut it into small tiles on a machine that has it: "
                 f"gdal_translate -co TILED=YES -co COMPRESS=DEFLATE -co BIGTIFF=IF_SAFER {path} tiled.tif"
             )
-    if dataset.driver == "VRT" and PYTHON.search("".join(dataset.tags(ns="xml:VRT").values())):
+    text = "".join(dataset.tags(ns="xml:VRT").values()) if dataset.driver == "VRT" else ""
+    if whole := WHOLE.search(text):
+        raise SceneError(
+            f"{dataset.name} names {whole[1]}, which GDAL would download as a whole; "
+            f"write /vsicurl/{whole[1]} there, of which it reads what is needed"
+        )
+    if PYTHON.search(text):
         raise SceneError(
             f"{dataset.name} computes its pixels with Python code, which is never run; "
             "if you trust it, make a plain file of it with gdal_translate first"

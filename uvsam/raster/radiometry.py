@@ -1,16 +1,17 @@
 """One radiometry for a whole scene."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uvsam.errors import SceneError
-from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.access import is_remote, open_dataset, read_raw
 from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
 
@@ -18,6 +19,7 @@ LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
 SAMPLE_PX = 2_000_000
 OVERVIEW_PX = 16_000_000
 LATTICE, LATTICE_PX = 16, 64
+REMOTE_LATTICE = 6
 SCAN_PX = 1024
 
 
@@ -65,7 +67,8 @@ def estimate_stretch(scene: Scene) -> Stretch:
     if scene.dtype != "uint8":
         return survey(scene).stretch
     with open_dataset(scene.uri) as dataset:  # as it is; the first valid pixel is enough
-        if not any(valid.any() for _, valid in chain(_few_pixels(dataset, scene), _all_pixels(dataset, scene))):
+        looks = chain(_places(dataset, scene), _few_pixels(dataset, scene), _all_pixels(dataset, scene))
+        if not any(valid.any() for _, valid in looks):
             raise _empty(scene)
     return IDENTITY
 
@@ -109,11 +112,15 @@ def _collect(parts: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]], keep_px: i
 
 
 def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """The whole scene decimated where that is cheap (small, or with overviews), else small windows on a lattice."""
+    """The whole scene decimated where that is cheap (small, or with overviews), else small windows on a lattice.
+
+    With overviews it takes those with 2 to 8 million pixels.
+    """
     height, width = scene.shape
     whole = Window(0, 0, height, width)
     smallest = max([1, *dataset.overviews(scene.bands[0])])
-    if height * width / smallest**2 <= OVERVIEW_PX:
+    cheap_px = SAMPLE_PX if smallest == 1 and is_remote(scene.uri) else OVERVIEW_PX
+    if height * width / smallest**2 <= cheap_px:
         factor = max(1.0, math.sqrt(height * width / SAMPLE_PX))
         try:
             decimated = read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
@@ -123,19 +130,35 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
         else:
             yield decimated
             return
-    for row in _lattice(height):
-        for col in _lattice(width):
-            try:
-                part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
-            except SceneError:
-                if dataset.driver not in BLOCKWISE:
-                    raise
-                continue
-            yield part
+    if is_remote(scene.uri):
+        warnings.warn(
+            f"{scene.name} has no overviews, so that its colours are judged by {REMOTE_LATTICE**2} small places; "
+            "a cloud-optimised GeoTIFF has overviews",
+            stacklevel=4,
+        )
+    yield from _places(dataset, scene)
 
 
-def _lattice(size: int) -> list[int]:
-    centres = [int((index + 0.5) * size / LATTICE) for index in range(LATTICE)]
+def _places(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """Small windows on a lattice, those near the middle first; of a remote scene fewer, as each is a whole block."""
+    whole = Window(0, 0, *scene.shape)
+    count = REMOTE_LATTICE if is_remote(scene.uri) else LATTICE
+    rows, cols = (list(enumerate(_lattice(size, count))) for size in scene.shape)
+    middle = (count - 1) / 2
+    for (_, row), (_, col) in sorted(
+        product(rows, cols), key=lambda at: math.dist((at[0][0], at[1][0]), (middle,) * 2)
+    ):
+        try:
+            part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
+        except SceneError:
+            if dataset.driver not in BLOCKWISE:
+                raise
+            continue
+        yield part
+
+
+def _lattice(size: int, count: int) -> list[int]:
+    centres = [int((index + 0.5) * size / count) for index in range(count)]
     return [max(0, min(size - LATTICE_PX, centre - LATTICE_PX // 2)) for centre in centres]
 
 

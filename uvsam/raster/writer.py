@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 from rasterio.windows import Window as RioWindow
 
@@ -26,13 +29,14 @@ def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool 
     """Whether a file can be written at ``path``: ask before hours of work, not after.
 
     Args:
-        suffixes: what its name may end in, with the dot.
+        suffixes: what its name may end in, with the dot; one at least.
 
     Raises:
         OutputError: the name has another ending, the folder is missing or closed to us, or the file exists.
     """
     if path.suffix.lower() not in suffixes:
-        raise OutputError(f"{path} should end in {' or '.join(suffixes)}")
+        *others, last = suffixes
+        raise OutputError(f"{path} should end in {', '.join(others)}{' or ' if others else ''}{last}")
     if not path.parent.is_dir():
         raise OutputError(f"folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -116,10 +120,23 @@ class RasterWriter:
             self._part.unlink(missing_ok=True)
 
 
-def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average", **options: Any) -> None:
-    """Copy a raster to a cloud-optimised GeoTIFF, block by block; it takes its name when it is complete.
+@dataclass(frozen=True)
+class Meaning:
+    """What the values of a raster of one band are: ``value * scale + offset`` in ``unit``."""
+
+    description: str
+    unit: str = "1"
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def write_cog(
+    src_path: Path, dst_path: Path, *, meaning: Meaning | None = None, overviews: str = "average", **options: Any
+) -> None:
+    """Copy a raster to a cloud-optimised GeoTIFF with statistics, block by block; it has its name when it is complete.
 
     Args:
+        meaning: what is said of its band.
         overviews: GDAL resampling of the overviews; nodata weighs nothing in an average.
         options: further creation options of GDAL's COG driver.
 
@@ -130,10 +147,16 @@ def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average", **o
     if not part.parent.is_dir():
         raise OutputError(f"folder {part.parent} does not exist")
     try:
-        with gdal_environment():
+        with gdal_environment(), warnings.catch_warnings(), MemoryFile(ext=".vrt") as described:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            copy(src_path, described.name, driver="VRT")
+            if meaning is not None:
+                with rasterio.open(described.name, "r+") as dataset:
+                    dataset.descriptions, dataset.units = (meaning.description,), (meaning.unit,)
+                    dataset.scales, dataset.offsets = (meaning.scale,), (meaning.offset,)
             copy(
-                src_path, part, driver="COG", compress="deflate", bigtiff="IF_SAFER", overview_resampling=overviews,
-                **options,
+                described.name, part, driver="COG", compress="deflate", bigtiff="IF_SAFER",
+                overview_resampling=overviews, statistics="YES", **options,
             )  # fmt: skip
         _check_written(part, dst_path)
         part.replace(dst_path)
@@ -143,6 +166,23 @@ def write_cog(src_path: Path, dst_path: Path, *, overviews: str = "average", **o
         raise OutputError(f"cannot write {dst_path}: {one_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file under a temporary name, then move it into place.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = temporary_name(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _check_written(part: Path, path: Path) -> None:

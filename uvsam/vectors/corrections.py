@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
-from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.formats import read_run
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, place, polygons_only, repaired
 from uvsam.vectors.schema import CORRECTIONS, VERDICTS, VILLAGES

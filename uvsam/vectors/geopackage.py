@@ -68,6 +68,8 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
     Raises:
         OutputError: nothing can be written there, the file exists, or another program has it open.
     """
+    if path.suffix.lower() != ".gpkg":
+        raise OutputError(f"{path} should end in .gpkg, the one format that holds several layers and tables")
     check_destination(path, (".gpkg",), overwrite=overwrite)
     # Replacing a database under an open journal would corrupt the new one.
     if path.with_name(path.name + "-wal").exists():

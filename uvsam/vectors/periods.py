@@ -14,11 +14,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyogrio
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from uvsam.errors import LabelError
+from uvsam.vectors import layer_files
+from uvsam.vectors.layer_files import layer_info, read_columns, read_rows
 from uvsam.vectors.polygon_files import moved, multipolygons, place, polygon_layer, repaired, to_wkb
 
 CHUNK = 20_000
@@ -76,10 +77,10 @@ def _periods_of(path: Path, given: datetime.date | None) -> list[PeriodSource]:
     layer = polygon_layer(path)
     if given is not None:
         return [PeriodSource(path, layer, None, given)]
-    known = [name for name in ("period", "acquired") if name in pyogrio.read_info(path, layer=layer)["fields"]]
+    known = [name for name in ("period", "acquired") if name in layer_info(path, layer).columns]
     if not known:
         return [PeriodSource(path, layer, None, _year_in(path.stem, path))]
-    table = pyogrio.read_dataframe(path, layer=layer, columns=known, read_geometry=False)
+    table: Any = read_columns(path, layer, known)
     acquired = table["acquired"].dropna() if "acquired" in known else table.iloc[:0]
     if "period" in known and table["period"].nunique() > 1:
         sources = []
@@ -109,14 +110,12 @@ def _year_in(text: str, path: Path) -> datetime.date:
 
 def read_bounds(source: PeriodSource) -> NDArray[np.float64]:
     """(N, 4) left, bottom, right, top of every row, in the CRS of the layer."""
-    bounds: NDArray[np.float64] = pyogrio.read_bounds(source.path, layer=source.layer, where=source.where)[1].T
-    return bounds
+    return layer_files.read_bounds(source.path, source.layer, source.where)
 
 
 def crs_of(source: PeriodSource) -> CRS | None:
     """Where on earth a layer is; None if it does not say."""
-    text = pyogrio.read_info(source.path, layer=source.layer)["crs"]
-    return None if text is None else place(CRS.from_user_input(text))
+    return place(layer_info(source.path, source.layer).crs)
 
 
 def read_lazily(source: PeriodSource, rows: int, crs: CRS | None, kept_in: CRS | None = None) -> Any:
@@ -132,13 +131,10 @@ def read_lazily(source: PeriodSource, rows: int, crs: CRS | None, kept_in: CRS |
         kept_in: of column ``outline``; default: that of the layer.
     """
     own = crs_of(source)
-    has = [name for name in KEPT if name in pyogrio.read_info(source.path, layer=source.layer)["fields"]]
+    has = [name for name in KEPT if name in layer_info(source.path, source.layer).columns]
 
     def read(first: int) -> gpd.GeoDataFrame:
-        frame = pyogrio.read_dataframe(
-            source.path, layer=source.layer, where=source.where, columns=has, force_2d=True, skip_features=first,
-            max_features=CHUNK,
-        )  # fmt: skip
+        frame = read_rows(source.path, source.layer, where=source.where, columns=has, first=first, count=CHUNK)
         return _prepared(frame, own, crs, kept_in)
 
     meta = _prepared(gpd.GeoDataFrame({name: [] for name in has}, geometry=[], crs=own), own, crs, kept_in)

@@ -7,14 +7,13 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Transformer
 
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
+from uvsam.vectors.layer_files import UNREADABLE, coverage_file, list_layers, read_rows, run_file
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
 DEFAULT_LAYERS = (VILLAGES.name, "truth")
@@ -52,7 +51,7 @@ def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object
 
 
 def read_polygons(path: Path, *, layer: str | None = None, where: str | None = None) -> PolygonLayer:
-    """Read a layer of polygons of any vector file GDAL knows: GeoPackage, GeoJSON, Shapefile and so on.
+    """Read a layer of polygons of GeoParquet, or of any vector file GDAL knows: GeoPackage, GeoJSON, Shapefile ...
 
     Invalid polygons are repaired, rows without one left out. There may be none.
 
@@ -64,11 +63,9 @@ def read_polygons(path: Path, *, layer: str | None = None, where: str | None = N
         LabelError: not a vector file, no such layer, several candidates, or geometries that are not polygons.
     """
     layer = polygon_layer(path, layer)
-    # a condition on a column of a Shapefile that is not read finds nothing
-    columns: list[str] | None = None if where else []
     try:
-        frame = pyogrio.read_dataframe(path, layer=layer, where=where, columns=columns, force_2d=True)
-    except (DataSourceError, DataLayerError, ValueError) as error:
+        frame = read_rows(path, layer, where=where, columns=())
+    except UNREADABLE as error:
         raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
     given: gpd.GeoSeries = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
     other = sorted(set(given.geom_type[shapely.get_dimensions(given.to_numpy()) < 2]))
@@ -78,12 +75,15 @@ def read_polygons(path: Path, *, layer: str | None = None, where: str | None = N
 
 
 def read_coverage(path: Path) -> PolygonLayer | None:
-    """Layer ``coverage`` of a file that ``predict`` wrote: what was looked at. None for other files.
+    """Layer ``coverage`` of a file that ``predict`` wrote, or the file beside it: what was looked at. None for others.
 
     Raises:
         LabelError: not a vector file.
     """
-    return read_polygons(path, layer=COVERAGE.name) if COVERAGE.name in layer_kinds(path) else None
+    if COVERAGE.name in layer_kinds(path):
+        return read_polygons(path, layer=COVERAGE.name)
+    beside = coverage_file(Path(path))
+    return read_polygons(beside) if beside.exists() and run_file(Path(path)).exists() else None
 
 
 def polygon_layer(path: Path, layer: str | None = None) -> str:
@@ -113,9 +113,11 @@ def layer_kinds(path: Path) -> dict[str, str | None]:
     Raises:
         LabelError: there is no such file, or it is not a vector file.
     """
+    if Path(path).suffix.lower() == ".pmtiles":
+        raise LabelError(f"{path} shows polygons cut at the borders of tiles; give a file that has them whole")
     try:
-        return {str(name): kind for name, kind in pyogrio.list_layers(path)}
-    except (DataSourceError, DataLayerError, OSError) as error:
+        return list_layers(path)
+    except UNREADABLE as error:
         if not Path(path).exists():
             raise LabelError(f"{path} does not exist") from error
         raise LabelError(f"{path} is not a vector file with polygons that can be read: {one_line(error)}") from error

@@ -49,5 +49,6 @@ def overlapping_pairs(polygons: Geometries) -> NDArray[np.int64]:
 
 def _is_sound(polygons: Geometries) -> NDArray[np.bool_]:
     kind = shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON
-    sound: NDArray[np.bool_] = kind & shapely.is_valid(polygons) & ~shapely.is_empty(polygons)
+    # A triangle may be so flat that it is valid, and has no area in the digits there are.
+    sound: NDArray[np.bool_] = kind & shapely.is_valid(polygons) & (shapely.area(polygons) > 0)
     return sound

@@ -17,6 +17,7 @@ from uvsam.mosaic.instances import Support
 from uvsam.mosaic.regions import RegionRules, Regions, find_regions
 from uvsam.progress import Progress, silent
 from uvsam.vectors.holes import fill_holes
+from uvsam.vectors.mask import write_mask
 from uvsam.vectors.measures import compactness, geodesic_measures, planar_measures
 from uvsam.vectors.outlines import draw_outlines, place
 from uvsam.vectors.polygonize import Geometries
@@ -36,6 +37,7 @@ def villages_from_scores(
     model: str = "",
     support: Support | None = None,
     seeds_path: Path | None = None,
+    mask_path: Path | None = None,
     run: Run = here,
     progress: Progress = silent,
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
@@ -53,6 +55,8 @@ def villages_from_scores(
         gsd_m: ground metres per pixel (x, y).
         support: what a generalist said of the masks in refined scores; NaN in the villages without.
         seeds_path: the specialist's own scores, where a generalist refined them (see ``find_regions``).
+        mask_path: also write the villages as pixels (see :mod:`uvsam.vectors.mask`): with their small holes filled, and
+            before their outlines are simplified.
         simplify_m: tolerance; 0 leaves the outline along pixel corners.
         run: where strips are computed; its workers read the rasters under the same names.
 
@@ -62,6 +66,7 @@ def villages_from_scores(
     Raises:
         SceneError: the scores cannot be read.
         GeoreferencingError: the grid has no place on the ellipsoid.
+        OutputError: the mask cannot be written.
     """
     crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
     covered = find_regions(score_path, RegionRules(0, 0), gsd_m, run=run)
@@ -74,6 +79,8 @@ def villages_from_scores(
     not_looked_at = shapely.point_on_surface(shapely.polygons(rings[np.diff(owner, prepend=-1) == 0]))
     outlines, absorbed = fill_holes(outlines, min_hole_m2 / (gsd_m[0] * gsd_m[1]), keep_around=not_looked_at)
     kept = np.flatnonzero(~absorbed)
+    if mask_path is not None:
+        write_mask(mask_path, score_path, geobox, outlines[kept])
 
     metres = Affine.scale(*gsd_m)
     on_ground = simplify(place(outlines[kept], metres), simplify_m)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
@@ -21,6 +20,7 @@ from uvsam.evaluation.pixels import count_areas, dissolve
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
 from uvsam.evaluation.region import Region, no_polygons
 from uvsam.progress import Progress, silent
+from uvsam.vectors.layer_files import read_columns
 from uvsam.vectors.local_map import local_map
 from uvsam.vectors.polygon_files import PolygonLayer, polygon_layer, read_coverage, read_polygons
 
@@ -166,7 +166,7 @@ def _check_one_period(prediction: Path, layer: str | None, truth: VectorTruth) -
 
 def _values(path: Path, layer: str | None, column: str) -> list[Any]:
     """The different values of a column, in order; none where there is no such column."""
-    table = pyogrio.read_dataframe(path, layer=polygon_layer(path, layer), columns=[column], read_geometry=False)
+    table = read_columns(path, polygon_layer(path, layer), [column])
     return sorted(table[column].convert_dtypes().dropna().unique()) if column in table else []
 
 

@@ -1,4 +1,4 @@
-"""From an image to ``villages.gpkg``."""
+"""From an image to villages."""
 
 import datetime
 import hashlib
@@ -22,19 +22,22 @@ from uvsam.catalog.uvsam import load_predict_card
 from uvsam.engine.journal import Journal, sweep
 from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
+from uvsam.mosaic.scores import MEANING
 from uvsam.progress import Progress, silent
 from uvsam.raster.access import gdal_environment, identity, is_remote, local_files, sources
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale
 from uvsam.raster.window import Window
-from uvsam.raster.writer import check_destination, write_cog
+from uvsam.raster.writer import Meaning, check_destination, write_cog
 from uvsam.settings import PredictSettings
 from uvsam.tiles import TilePlan, plan_tiles
-from uvsam.vectors.geopackage import check_output, write_villages
+from uvsam.vectors.formats import check_output, check_place, outputs, write_villages
+from uvsam.vectors.mask import MASK
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
 from uvsam.workflows.preview import write_preview
+from uvsam.workflows.stac_item import Written, write_item
 
 if TYPE_CHECKING:
     from uvsam.workflows.loading import Models, Refiner
@@ -48,7 +51,7 @@ class Prediction:
 
     Attributes:
         villages, coverage: as written (schemas in ``vectors.schema``).
-        run: the metadata in table ``run``.
+        run: the metadata, as in table ``run``.
         refined: what the generalist did; None if there was none.
     """
 
@@ -67,7 +70,9 @@ def predict(
     *,
     save_scores: Path | None = None,
     score_type: Literal["uint8", "float16"] = "uint8",
+    save_mask: Path | None = None,
     preview: Path | None = None,
+    stac: Path | None = None,
     overwrite: bool = False,
     allow_failures: bool = False,
     workers: int | None = None,
@@ -75,14 +80,18 @@ def predict(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Prediction:
-    """Outline the villages of an image and write them to a GeoPackage.
+    """Outline the villages of an image and write them to a file.
 
     Args:
         images: any GDAL raster or STAC item, local or remote, or several that share a grid and are looked at as one.
-        out: the GeoPackage; layers ``villages`` and ``coverage``, table ``run``.
+        out: a GeoPackage with layers ``villages`` and ``coverage`` and table ``run``, or a file of another format
+            with these beside it: see :mod:`uvsam.vectors.formats`.
         save_scores: also write the scores as a cloud-optimised GeoTIFF.
         score_type: of that file; ``uint8``: score = (value - 1) / 254 and 0 is nodata, ``float16``: NaN is nodata.
+        save_mask: also write the villages as pixels, a cloud-optimised GeoTIFF: 1 village, 0 other, 255 nodata. With
+            small holes filled, and before outlines are simplified.
         preview: also write a picture of the outlines over the image (PNG).
+        stac: also describe everything that is written in a STAC item (JSON).
         overwrite: replace files that exist.
         allow_failures: take the result even if parts of the image could not be read or computed.
         workers: compute in so many processes of one thread; default: threads of this process, one for each core.
@@ -105,14 +114,20 @@ def predict(
     check_output(out, overwrite=overwrite)
     if save_scores:
         check_destination(save_scores, (".tif", ".tiff"), overwrite=overwrite)
+    if save_mask:
+        check_destination(save_mask, (".tif", ".tiff"), overwrite=overwrite)
     if preview:
         check_destination(preview, (".png",), overwrite=overwrite)
+    if stac:
+        check_destination(stac, (".json",), overwrite=overwrite)
     card = load_predict_card(settings.model)
     scene = open_inputs(
         images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
     )  # fmt: skip
-    _check_inputs_stay(scene, settings.aoi, [path for path in (out, save_scores, preview) if path])
+    others = [path for path in (save_scores, save_mask, preview, stac) if path]
+    _check_inputs_stay(scene, settings.aoi, [*outputs(out), *others])
+    check_place(out, scene.geobox.crs)
     check_resolution(scene, card.gsd_m)
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
@@ -141,6 +156,7 @@ def predict(
         open_computing(recipe, models, workers, dask) as computing,
     ):
         folder = journal.folder
+        mask = folder / "mask.tif" if save_mask else None
         scores, half = folder / "scores.tif", folder / "float16.tif" if exact else None
         scored, failed_tiles = score_scene(
             scoring, models.specialist, scores, journal.log("tiles"), computing.tiles(), float16_path=half,
@@ -159,7 +175,7 @@ def predict(
         villages, coverage = villages_from_scores(
             scores, scene.geobox, scene.gsd_m, rules, min_hole_m2=outline["min_hole_m2"],
             simplify_m=outline["simplify_m"], acquired=scene.acquired, model=card.name,
-            support=refined.support if refined else None, seeds_path=rough if refined else None,
+            support=refined.support if refined else None, seeds_path=rough if refined else None, mask_path=mask,
             run=computing.strips, progress=progress,
         )  # fmt: skip
         metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
@@ -173,12 +189,16 @@ def predict(
             raise IncompleteError(_told(failures, folder / out.name))
         if save_scores:
             if half:
-                write_cog(half, save_scores, NBITS=16)
+                write_cog(half, save_scores, meaning=Meaning(MEANING.description), NBITS=16)
             else:
-                write_cog(scores, save_scores)
+                write_cog(scores, save_scores, meaning=MEANING)
+        if save_mask and mask:
+            write_cog(mask, save_mask, meaning=MASK, overviews="mode")
         write_villages(out, villages, coverage, metadata, overwrite=overwrite)
     if preview:
-        write_preview(preview, scene, stretch, villages)
+        write_preview(preview, scene, stretch, villages, coverage)
+    if stac:
+        write_item(stac, Written(out, save_scores, save_mask, preview), coverage, scene, card, metadata)
     return Prediction(villages, coverage, metadata, scored, refined, time.monotonic() - started)
 
 

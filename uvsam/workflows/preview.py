@@ -26,19 +26,26 @@ LINE, HALO = (255, 214, 10), (20, 20, 20)
 TINT = 0.2  # of the line's colour over village: what is not tinted, inside an outline too, is none
 
 
-def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoDataFrame) -> None:
+def write_preview(
+    path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoDataFrame, coverage: gpd.GeoDataFrame | None = None
+) -> None:
     """Write a PNG of the scene, at most 1600 pixels a side, with the villages outlined and tinted.
 
     Holes are left without tint and without an outline, which would look like that of a small village.
 
+    Args:
+        coverage: only the rectangle around it is shown, and read. Default: the whole scene.
+
     Raises:
         OutputError: the picture cannot be written.
     """
-    scale = max(1.0, max(scene.shape) / LONG_SIDE_PX)
-    height, width = (max(1, math.floor(side / scale)) for side in scene.shape)
+    shown = _rectangle(scene, coverage)
+    scale = max(1.0, max(shown.height, shown.width) / LONG_SIDE_PX)
+    height, width = (max(1, math.floor(side / scale)) for side in (shown.height, shown.width))
+    row, col = math.floor(shown.row / scale), math.floor(shown.col / scale)
     with SceneReader(scene, stretch) as reader:
-        picture = reader.read_resampled(Window(0, 0, height, width), (scale, scale)).pixels.astype(np.uint8)
-    to_picture = ~(scene.geobox.affine * Affine.scale(scale))
+        picture = reader.read_resampled(Window(row, col, height, width), (scale, scale)).pixels.astype(np.uint8)
+    to_picture = Affine.translation(-col, -row) * ~(scene.geobox.affine * Affine.scale(scale))
     villages_px = shapely.transform(villages.geometry.to_numpy(), lambda x, y: to_picture * (x, y), interleaved=False)
     inside = _drawn(villages_px, (height, width))
     picture[:, inside] = (1 - TINT) * picture[:, inside] + TINT * np.array(LINE)[:, None]
@@ -57,6 +64,16 @@ def write_preview(path: Path, scene: Scene, stretch: Stretch, villages: gpd.GeoD
         raise OutputError(f"cannot write {path}: {one_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _rectangle(scene: Scene, coverage: gpd.GeoDataFrame | None) -> Window:
+    whole = Window(0, 0, *scene.shape)
+    if coverage is None or coverage.empty:
+        return whole
+    to_pixels = ~scene.geobox.affine
+    inside = shapely.transform(coverage.geometry.to_numpy(), lambda x, y: to_pixels * (x, y), interleaved=False)
+    left, top, right, bottom = shapely.total_bounds(inside).round().astype(int).tolist()
+    return Window(top, left, bottom - top, right - left).intersection(whole)
 
 
 def _drawn(shapes: NDArray[np.object_], shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -26,6 +25,7 @@ from uvsam.change.store import Store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError, SettingsError
 from uvsam.vectors.geopackage import Rows
+from uvsam.vectors.layer_files import read_rows
 from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import Followed
@@ -227,7 +227,7 @@ class TrendLayers:
         layer = read_polygons(path)
         if (layer.crs is None) != (self.followed.crs is None):
             raise LabelError(f"{path} and the village layers are not in places that can be compared")
-        rows = gpd.read_file(path, layer=polygon_layer(path))
+        rows = read_rows(path, polygon_layer(path))
         names = rows[rows.geometry.notna() & ~rows.geometry.is_empty]
         column = names["name"].astype(str) if "name" in names and len(names) == len(layer.polygons) else None
         said = list(column) if column is not None else [f"zone {k + 1}" for k in range(len(layer.polygons))]

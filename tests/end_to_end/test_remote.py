@@ -1,0 +1,120 @@
+"""Images on the network: what is read of them is what is looked at, and little more. A server here counts."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+import shapely
+from affine import Affine
+from rasterio.windows import Window as RioWindow
+
+from uvsam.cli.main import run
+from uvsam.errors import SceneError
+from uvsam.raster.chips import SceneReader
+from uvsam.raster.inputs import open_inputs
+from uvsam.raster.radiometry import estimate_stretch
+from uvsam.raster.window import Window
+
+SIDE_PX, BLOCK_PX, GSD_M = 8192, 256, 0.75
+AOI_PX = SIDE_PX // 10
+"""One hundredth of the image."""
+LEFT, TOP = 440_000, 4_420_000
+CORNER_PX = 3 * 512
+"""Where the area of interest begins: where a tile does, so that it lies in 2 x 2 tiles."""
+
+
+def simulated(path: Path, city: Path, side_px: int, dtype: str = "uint8", **options: object) -> Path:
+    """An image of a simulated city that goes on and on."""
+    with rasterio.open(city / "city_2020.tif") as image:
+        patch = image.read(window=RioWindow(0, 0, 1000, 1000)).astype(dtype) * (1 if dtype == "uint8" else 100)
+    plain = path.with_name("patch.tif")
+    profile = {"driver": "GTiff", "count": 3, "dtype": dtype, "crs": "EPSG:32650"}
+    with rasterio.open(plain, "w", width=1000, height=1000, **profile) as dataset:
+        dataset.write(patch)
+    bands = "".join(
+        f'<VRTRasterBand dataType="{"Byte" if dtype == "uint8" else "UInt16"}" band="{band}">'
+        f"<ColorInterp>{colour}</ColorInterp>"
+        + "".join(
+            f"<SimpleSource><SourceFilename>{plain}</SourceFilename><SourceBand>{band}</SourceBand>"
+            f'<SrcRect xOff="0" yOff="0" xSize="1000" ySize="1000"/>'
+            f'<DstRect xOff="{col}" yOff="{row}" xSize="1000" ySize="1000"/></SimpleSource>'
+            for row in range(0, side_px, 1000)
+            for col in range(0, side_px, 1000)
+        )
+        + "</VRTRasterBand>"
+        for band, colour in enumerate(("Red", "Green", "Blue"), start=1)
+    )
+    transform = Affine(GSD_M, 0, LEFT, 0, -GSD_M, TOP).to_gdal()
+    vrt = (
+        f'<VRTDataset rasterXSize="{side_px}" rasterYSize="{side_px}"><SRS>EPSG:32650</SRS>'
+        f"<GeoTransform>{', '.join(map(str, transform))}</GeoTransform>{bands}</VRTDataset>"
+    )
+    rasterio.shutil.copy(vrt, path, num_threads=2, **options)
+    plain.unlink()
+    return path
+
+
+@pytest.fixture(scope="module")
+def cog(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("remote") / "city.tif"
+    return simulated(
+        path, city, SIDE_PX, driver="COG", compress="JPEG", blocksize=BLOCK_PX, overview_resampling="nearest"
+    )
+
+
+@pytest.fixture
+def district(tmp_path: Path) -> Path:
+    x, y, side = LEFT + CORNER_PX * GSD_M, TOP - CORNER_PX * GSD_M, AOI_PX * GSD_M
+    frame = gpd.GeoDataFrame(geometry=[shapely.box(x, y - side, x + side, y)], crs="EPSG:32650")
+    frame.to_parquet(tmp_path / "district.parquet")
+    return tmp_path / "district.parquet"
+
+
+def test_of_a_remote_image_little_more_is_read_than_the_area_of_interest(
+    cog: Path, district: Path, site: Any, tmp_path: Path
+) -> None:
+    """The four tiles that the area lies in, with what the network sees around them, are in 3.5 % of the blocks."""
+    (tmp_path / "city.tif").symlink_to(cog)
+    image, out = f"{site.address}/city.tif", tmp_path / "villages.fgb"
+    assert run(["predict", image, "--out", str(out), "--aoi", str(district), "--model", "uvsam-specialist"]) == 0
+    looked_at = gpd.read_file(tmp_path / "villages_coverage.fgb").area.sum()
+    assert looked_at / (SIDE_PX * GSD_M) ** 2 == pytest.approx(0.01, rel=0.02)
+    assert site.sent["city.tif"] < 0.04 * cog.stat().st_size
+    assert set(site.asked) == {"city.tif"}  # nothing was looked for beside it
+
+
+def test_a_vrt_of_remote_images_is_read_where_it_is_looked_at(cog: Path, site: Any, tmp_path: Path) -> None:
+    (tmp_path / "city.tif").symlink_to(cog)
+    vrt = tmp_path / "city.vrt"
+    rasterio.shutil.copy(f"/vsicurl/{site.address}/city.tif", vrt, driver="VRT")
+    window = Window(CORNER_PX, CORNER_PX, AOI_PX, AOI_PX)
+    with rasterio.open(cog) as local:
+        expected = local.read(window=RioWindow(CORNER_PX, CORNER_PX, AOI_PX, AOI_PX))
+    site.sent.clear()
+    site.asked.clear()
+    scene = open_inputs(vrt)
+    with SceneReader(scene, estimate_stretch(scene)) as reader:
+        np.testing.assert_array_equal(reader.read(window).pixels, expected)
+    assert site.sent["city.tif"] < 0.02 * cog.stat().st_size
+    assert set(site.asked) == {"city.tif"}
+    vrt.write_text(vrt.read_text().replace("/vsicurl/http", "http"))
+    with pytest.raises(SceneError, match="would download as a whole; write /vsicurl/http://127"):
+        open_inputs(vrt)
+
+
+def test_the_colours_of_a_remote_image_are_judged_by_a_part_of_it(city: Path, site: Any, tmp_path: Path) -> None:
+    """Sixteen bits, which are stretched, and no overviews, which would be read for that."""
+    path = simulated(
+        tmp_path / "deep.tif", city, 5000, "uint16", driver="GTiff", tiled=True, blockxsize=256, blockysize=256,
+        compress="LZW",
+    )  # fmt: skip
+    here = estimate_stretch(open_inputs(path))
+    scene = open_inputs(f"{site.address}/deep.tif")
+    with pytest.warns(UserWarning, match="has no overviews, so that its colours are judged by 36 small places"):
+        there = estimate_stretch(scene)
+    assert (*there.low, *there.high) == pytest.approx((*here.low, *here.high), rel=0.15)
+    assert site.sent["deep.tif"] < 0.25 * path.stat().st_size

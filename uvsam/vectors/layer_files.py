@@ -1,0 +1,146 @@
+"""Layers of vector files, and their rows: of all formats that GDAL reads, and of GeoParquet.
+
+The wheels of pyogrio come without GDAL's Parquet driver, so that these files are read with geopandas. Whatever can go
+wrong with a file is one of :data:`UNREADABLE`.
+"""
+
+import io
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+UNREADABLE = (DataSourceError, DataLayerError, ValueError, OSError)
+"""ValueError: pyarrow's errors are of this kind, and those about a condition or a column."""
+
+
+def coverage_file(path: Path) -> Path:
+    """Where the layer ``coverage`` lies that belongs to a file of one layer."""
+    return path.with_name(f"{path.stem}_coverage{path.suffix}")
+
+
+def run_file(path: Path) -> Path:
+    """Where it is said how a file of one layer was made."""
+    return path.with_name(f"{path.name}.run.json")
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """Names of the columns besides the geometry, and the CRS as it is said."""
+
+    columns: tuple[str, ...]
+    crs: CRS | None
+
+
+def list_layers(path: Path) -> dict[str, str | None]:
+    """Type of geometry of each layer; None for tables. A Parquet file is one layer, named as the file."""
+    if _is_parquet(path):
+        described = _described(path)
+        types = described.geometry.get("geometry_types", []) if described.geometry is not None else None
+        return {Path(path).stem: None if types is None else ", ".join(types) or "Unknown"}
+    return {str(name): kind for name, kind in pyogrio.list_layers(path)}
+
+
+def layer_info(path: Path, layer: str) -> LayerInfo:
+    """What a layer has."""
+    if _is_parquet(path):
+        described = _described(path)
+        crs = {} if described.geometry is None else described.geometry.get("crs", "OGC:CRS84")  # what none means there
+        return LayerInfo(described.columns, CRS.from_user_input(crs) if crs else None)
+    info = pyogrio.read_info(path, layer=layer)
+    return LayerInfo(tuple(map(str, info["fields"])), None if info["crs"] is None else CRS.from_user_input(info["crs"]))
+
+
+def read_rows(
+    path: Path,
+    layer: str,
+    *,
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+    first: int = 0,
+    count: int | None = None,
+) -> gpd.GeoDataFrame:
+    """Rows of a layer with their geometries, in two dimensions.
+
+    Args:
+        where: SQL condition on the columns.
+        columns: that are read; those that there are not are left out. None reads all.
+        first, count: the rows to read, of those that meet the condition.
+    """
+    if where is not None:  # on a column of a Shapefile that is not read a condition finds nothing
+        columns = None
+    if not _is_parquet(path):
+        return pyogrio.read_dataframe(
+            path, layer=layer, where=where, columns=columns, force_2d=True, skip_features=first, max_features=count
+        )
+    described = _described(path)
+    names = [name for name in described.columns if columns is None or name in columns]
+    frame = gpd.read_parquet(path, columns=[*names, described.geometry_name]).reset_index(drop=True)
+    flat = gpd.GeoSeries(shapely.force_2d(frame.geometry.to_numpy()), crs=frame.crs)
+    frame = gpd.GeoDataFrame(frame[names], geometry=flat)
+    if where is not None:  # GDAL knows SQL
+        memory = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # as there is none
+            frame.to_file(memory, driver="FlatGeobuf", layer=layer, SPATIAL_INDEX="NO")
+        frame = pyogrio.read_dataframe(memory.getvalue(), where=where)
+    return frame.iloc[first : None if count is None else first + count]
+
+
+def read_columns(path: Path, layer: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Those of the columns that a layer has, without its geometries."""
+    if _is_parquet(path):
+        names = [name for name in _described(path).columns if name in columns]
+        table: pd.DataFrame = pq.read_table(path, columns=names).to_pandas().reset_index(drop=True)
+        return table
+    table = pyogrio.read_dataframe(path, layer=layer, columns=list(columns), read_geometry=False)
+    return table
+
+
+def read_bounds(path: Path, layer: str, where: str | None = None) -> NDArray[np.float64]:
+    """(N, 4) left, bottom, right, top of every row."""
+    if _is_parquet(path):
+        geometries = read_rows(path, layer, where=where, columns=None if where else ()).geometry
+        bounds: NDArray[np.float64] = shapely.bounds(geometries.to_numpy())
+        return bounds
+    bounds = pyogrio.read_bounds(path, layer=layer, where=where)[1].T
+    return bounds
+
+
+@dataclass(frozen=True)
+class _Parquet:
+    """The schema of a Parquet file; ``geometry`` is what GeoParquet says of its geometries, None where it has none."""
+
+    columns: tuple[str, ...]
+    geometry_name: str
+    geometry: dict[str, Any] | None
+
+
+def _is_parquet(path: Path) -> bool:
+    return Path(path).suffix.lower() == ".parquet"
+
+
+def _described(path: Path) -> _Parquet:
+    schema = pq.read_schema(path)
+    said = (schema.metadata or {}).get(b"geo")
+    told = json.loads(said) if said else {}
+    geometries = told.get("columns", {})
+    coverings = {
+        edge[0] for one in geometries.values() for edge in one.get("covering", {}).get("bbox", {}).values()
+    }  # fmt: skip
+    others = {*geometries, *coverings}
+    columns = tuple(name for name in schema.names if name not in others and not name.startswith("__index_level_"))
+    name = str(told.get("primary_column", ""))
+    return _Parquet(columns, name, geometries.get(name))
