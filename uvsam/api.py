@@ -5,7 +5,6 @@
 """
 
 import datetime
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
+from uvsam.catalog.cache import named_cache
 from uvsam.catalog.cards import DEFAULT_MODEL, ModelCard
 from uvsam.catalog.uvsam import load_predict_card
 from uvsam.errors import LabelError, SceneError, SettingsError
@@ -30,7 +30,7 @@ from uvsam.models.specialist import Specialist
 from uvsam.progress import Progress, silent
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import check_resolution, model_scale, open_scene
-from uvsam.settings import PredictSettings, predict_settings
+from uvsam.settings import PredictSettings, parse_day, predict_settings
 from uvsam.tiles import plan_tiles
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 from uvsam.workflows import predict as predicting
@@ -38,9 +38,6 @@ from uvsam.workflows import trends as following
 from uvsam.workflows.loading import ModelsRecipe
 from uvsam.workflows.scoring import Scoring
 from uvsam.workflows.trend_layers import TrendSettings
-
-CACHE = "UVSAM_CACHE"
-"""Environment variable that names the folder of fetched weights."""
 
 
 def predict(
@@ -82,7 +79,7 @@ def predict(
 
     Args:
         images: a raster or STAC item, file or URL, or several that share a grid.
-        out: the file to write, too (``docs/formats.md``); a run that was interrupted goes on where it was. Default: none.
+        out: the file to write, too (``docs/formats.md``); a run that was interrupted goes on where it was.
         window: side of the ground that the generalist sees at once, metres.
         min_area: villages below this are dropped, m². Others: ``uvsam predict --help``.
         progress: is called with what is being done, how much of it is done, and how much there is.
@@ -103,8 +100,8 @@ def predict(
     with _file(out, "villages.gpkg") as path:
         found = predicting.predict(
             images, path, settings, save_scores=_path(save_scores), score_type=score_type,
-            save_mask=_path(save_mask), preview=_path(preview), stac=_path(stac), overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask, cache=_cache(),
-            progress=progress,
+            save_mask=_path(save_mask), preview=_path(preview), stac=_path(stac), overwrite=overwrite,
+            allow_failures=allow_failures, workers=workers, dask=dask, cache=named_cache(), progress=progress,
         )  # fmt: skip
     villages = found.villages
     villages.attrs = {"run": found.run, "coverage": found.coverage.union_all().wkt}
@@ -167,10 +164,11 @@ def trends(
     Raises:
         UvsamError: as :func:`uvsam.workflows.trends.trends`.
     """
+    days = tuple(date if isinstance(date, datetime.date) else parse_day(str(date)) for date in dates)
     settings = TrendSettings(
-        dates=tuple(_day(date) for date in dates), tolerance_m=tolerance_m, min_change_m2=min_change_m2, align=align,
-        centre=centre, rings_km=tuple(rings_km), zones=_path(zones), cell_m=cell_m, reference=_path(reference),
-        workers=workers, dask=dask,
+        dates=days, tolerance_m=tolerance_m, min_change_m2=min_change_m2, align=align, centre=centre,
+        rings_km=tuple(rings_km), zones=_path(zones), cell_m=cell_m, reference=_path(reference), workers=workers,
+        dask=dask,
     )  # fmt: skip
     with _file(out, "trends.gpkg") as path, tempfile.TemporaryDirectory() as folder:
         files = [_as_file(layer, Path(folder) / f"layer_{number}.gpkg") for number, layer in enumerate(layers, 1)]
@@ -257,7 +255,7 @@ def load_model(
         SettingsError: the device cannot be used here.
     """
     settings = PredictSettings(model=str(model), device=device, runtime=runtime)
-    return Model(load_predict_card(settings.model), ModelsRecipe(settings, _cache()).build().specialist)
+    return Model(load_predict_card(settings.model), ModelsRecipe(settings, named_cache()).build().specialist)
 
 
 def _geobox(image: Any) -> Any:
@@ -299,18 +297,3 @@ def _file(out: str | Path | None, name: str) -> Iterator[Path]:
 
 def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _day(given: int | str | datetime.date) -> datetime.date:
-    if isinstance(given, datetime.date):
-        return given
-    text = str(given)
-    try:
-        return datetime.date(int(text), 7, 1) if len(text) == 4 else datetime.date.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"'{text}' is neither a year nor a day, as 2016 or 2016-05-17") from None
-
-
-def _cache() -> Path | None:
-    named = os.environ.get(CACHE)
-    return Path(named) if named else None

@@ -61,6 +61,18 @@ class PredictSettings(BaseModel):
     gsd_m: float | None = Field(default=None, gt=0)
 
 
+def parse_day(text: str) -> datetime.date:
+    """The day of ``2016-05-17``, or the middle of the year ``2016``.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    try:
+        return datetime.date(int(text), 7, 1) if len(text) == 4 else datetime.date.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"'{text}' is neither a year nor a day, as 2016 or 2016-05-17") from None
+
+
 def predict_settings(**given: Any) -> PredictSettings:
     """Check settings.
 

@@ -1,6 +1,6 @@
 """Model cards: what a model is, what it was trained on, what it is good for, and the weights that go with it."""
 
-from uvsam.catalog.cache import cache_path, cached_weights, generalist_weights, weights_file
+from uvsam.catalog.cache import cache_path, cached_weights, generalist_weights, named_cache, weights_file
 from uvsam.catalog.cards import (
     Calibration,
     ModelCard,
@@ -32,6 +32,7 @@ __all__ = [
     "load_generalist_card",
     "load_predict_card",
     "load_uvsam_card",
+    "named_cache",
     "verified_weights",
     "weights_file",
 ]

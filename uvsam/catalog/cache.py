@@ -1,5 +1,6 @@
 """Fetched weights on this machine: where they lie, and whether they are what their cards say."""
 
+import os
 from pathlib import Path
 
 import platformdirs
@@ -13,6 +14,12 @@ from uvsam.catalog.generalists import (
 )
 from uvsam.catalog.uvsam import load_any_card
 from uvsam.errors import CatalogError
+
+
+def named_cache() -> Path | None:
+    """Folder of fetched weights that the user names in ``UVSAM_CACHE``, if they do."""
+    named = os.environ.get("UVSAM_CACHE")
+    return Path(named) if named else None
 
 
 def cache_path(card: GeneralistCard, cache: Path | None = None) -> Path:

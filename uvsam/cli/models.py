@@ -1,6 +1,5 @@
 """``uvsam models``."""
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,12 +30,6 @@ def command(context: click.Context) -> Answer | None:
       uvsam models fetch mobile-sam
     """
     return list_of_models() if context.invoked_subcommand is None else None
-
-
-def cache_folder() -> Path | None:
-    """Folder of fetched weights that the user names, if they do."""
-    named = os.environ.get("UVSAM_CACHE")
-    return Path(named) if named else None
 
 
 @command.command("list")
@@ -109,7 +102,7 @@ def fetch_models(names: tuple[str, ...]) -> Answer:
     Example:
       uvsam models fetch mobile-sam sam-vit-b
     """
-    from uvsam.catalog import load_any_card
+    from uvsam.catalog import load_any_card, named_cache
     from uvsam.catalog.download import fetch
 
     files = []
@@ -118,7 +111,7 @@ def fetch_models(names: tuple[str, ...]) -> Answer:
             files.append(verified(name))
             continue
         with progress_display() as progress:
-            files.append(fetch(card, cache_folder(), progress))
+            files.append(fetch(card, named_cache(), progress))
     return Answer({"files": files}, lambda: click.echo("\n".join(map(str, files))))
 
 
@@ -134,11 +127,11 @@ def verify(names: tuple[str, ...]) -> Answer:
       uvsam models verify
       uvsam models verify uvsam-tiny
     """
-    from uvsam.catalog import list_cards, weights_file
+    from uvsam.catalog import list_cards, named_cache, weights_file
     from uvsam.errors import CatalogError
 
     data: list[dict[str, str | bool]] = []
-    for name in names or [name for name in list_cards(None) if weights_file(name, cache_folder()).is_file()]:
+    for name in names or [name for name in list_cards(None) if weights_file(name, named_cache()).is_file()]:
         try:
             data.append({"name": name, "right": True, "found": str(verified(name))})
         except CatalogError as error:
@@ -155,12 +148,12 @@ def verify(names: tuple[str, ...]) -> Answer:
 
 def verified(name: str) -> Path:
     """Weights of a model of any task, compared with its card."""
-    from uvsam.catalog import GeneralistCard, card_path, generalist_weights, load_any_card
+    from uvsam.catalog import GeneralistCard, card_path, generalist_weights, load_any_card, named_cache
     from uvsam.catalog.cards import verified_beside
 
     card = load_any_card(name)
     if isinstance(card, GeneralistCard):
-        return generalist_weights(name, cache_folder())[1]
+        return generalist_weights(name, named_cache())[1]
     return verified_beside(card_path(name, None), card.weights, card.sha256)
 
 
@@ -174,9 +167,9 @@ def weights_line(name: str, card: "ModelCard | GeneralistCard") -> str:
 
 def place_of_weights(name: str, card: "ModelCard | GeneralistCard") -> dict[str, Any]:
     """Where weights are (bundled, fetched, to be fetched, missing), the file, and how large it is."""
-    from uvsam.catalog import weights_file
+    from uvsam.catalog import named_cache, weights_file
 
-    file, source = weights_file(name, cache_folder()), card.source if card.weights is None else None
+    file, source = weights_file(name, named_cache()), card.source if card.weights is None else None
     if file.is_file():
         return {"place": "fetched" if source else "bundled", "file": file, "bytes": file.stat().st_size}
     return {"place": "to be fetched" if source else "missing", "file": file, "bytes": source.bytes if source else None}

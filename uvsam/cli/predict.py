@@ -116,7 +116,7 @@ def command(
       uvsam predict city.tif --out villages.gpkg --aoi district.gpkg --date 2020-05-17
       uvsam predict pleiades.tif --out villages.gpkg --bands 4,3,2 --min-area 5000
     """
-    from uvsam.cli.models import cache_folder
+    from uvsam.catalog import named_cache
     from uvsam.settings import predict_settings
     from uvsam.vectors.formats import outputs
     from uvsam.workflows.predict import predict
@@ -127,7 +127,7 @@ def command(
         result = predict(
             images, out, settings, save_scores=save_scores, score_type=score_type, save_mask=save_mask,
             preview=preview, stac=stac, overwrite=overwrite, allow_failures=allow_failures, workers=workers, dask=dask,
-            cache=cache_folder(), progress=progress,
+            cache=named_cache(), progress=progress,
         )  # fmt: skip
     written = [*outputs(out), *(path for path in (save_scores, save_mask, preview, stac) if path)]
     if failed := result.run.get("failed"):

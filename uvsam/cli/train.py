@@ -111,13 +111,13 @@ def uvsam(config: Path, resume: bool, **given: Any) -> Answer:
       uvsam train uvsam my.yaml
       uvsam train uvsam my.yaml --steps 500 --restart
     """
+    from uvsam.catalog import named_cache
     from uvsam.catalog.uvsam import load_uvsam_card
-    from uvsam.cli.models import cache_folder
     from uvsam.training.config import UvSamTraining, load_training
     from uvsam.workflows.train import train_uvsam
 
     training = load_training(UvSamTraining, config, _chosen(given))
-    trained = _train(partial(train_uvsam, cache=cache_folder()), training, resume)
+    trained = _train(partial(train_uvsam, cache=named_cache()), training, resume)
     card = load_uvsam_card(trained.card)
     lines = [f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})" for quality in card.quality]
     counts = {}

@@ -11,6 +11,7 @@ import click
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table, progress_display
 from uvsam.cli.params import ModelName
+from uvsam.errors import SettingsError
 
 if TYPE_CHECKING:
     from uvsam.workflows.trend_layers import Trends
@@ -42,14 +43,12 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     """Callback of ``--dates``: days or years, one for each file."""
     if value is None:
         return None
-    dates = []
-    for text in value.split(","):
-        try:
-            day = datetime.date(int(text), 7, 1) if len(text) == 4 else datetime.date.fromisoformat(text)
-        except ValueError:
-            raise click.BadParameter(f"'{text}' is neither a year nor a day, as 2016 or 2016-05-17") from None
-        dates.append(day)
-    return tuple(dates)
+    from uvsam.settings import parse_day
+
+    try:
+        return tuple(parse_day(text) for text in value.split(","))
+    except SettingsError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command("trends", cls=Command)
