@@ -55,7 +55,7 @@ lint: $(VENV)/installed-dev
 	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --durations 25
 
 docs: $(VENV)/installed-docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
