@@ -177,7 +177,7 @@ def test_what_somebody_looked_at_is_kept_by_the_next_review(files: Path) -> None
         ("image", [], "does not exist"),
         ("elsewhere", [], "does not show the ground"),
         ("name", ["--overwrite"], "is no file of `uvsam review`"),
-        ("truth", [], "give a file that `uvsam predict` wrote"),
+        ("truth", [], "give a GeoPackage that `uvsam predict` wrote"),
         ("scores", ["--scores", "{}/city.tif"], "scores"),
     ],
 )

@@ -138,12 +138,12 @@ def doubt_of_villages(
 
 def _read_villages(path: Path) -> gpd.GeoDataFrame:
     if VILLAGES.name not in layer_kinds(path):
-        raise LabelError(f"{path} has no layer {VILLAGES.name}; give a file that `uvsam predict` wrote")
+        raise LabelError(f"{path} has no layer {VILLAGES.name}; give a GeoPackage that `uvsam predict` wrote")
     frame = pyogrio.read_dataframe(path, layer=VILLAGES.name)
     missing = sorted(set(NEEDED) - set(frame.columns))
     if missing or not (frame.geom_type == VILLAGES.geometry_type).all():
         what = f"lacks {', '.join(missing)}" if missing else "does not hold polygons only"
-        raise LabelError(f"layer {VILLAGES.name} of {path} {what}; give a file that `uvsam predict` wrote")
+        raise LabelError(f"layer {VILLAGES.name} of {path} {what}; give a GeoPackage that `uvsam predict` wrote")
     return frame
 
 
