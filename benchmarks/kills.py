@@ -23,6 +23,10 @@ import pandas as pd
 from uvsam.simulate import simulate_city
 
 
+EXISTS = 4
+"""Status of a run whose result exists."""
+
+
 def start(image: Path, out: Path, extra: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "uvsam", "--quiet", "predict", str(image), "--out", str(out), *extra]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -45,8 +49,8 @@ def killed(image: Path, out: Path, seconds: list[float], extra: list[str]) -> in
             process.send_signal(signal.SIGKILL)
             process.wait()
             hit += 1
-    complete = out.exists()  # killed after the result had its name: the same command says so, and tidies up
-    if start(image, out, extra).wait() != complete:
+    expected = EXISTS if out.exists() else 0  # killed after it had its name: the same command says so, and tidies up
+    if start(image, out, extra).wait() != expected:
         raise SystemExit(f"the run that should go on did not end well; see {out.parent}")
     return hit
 
