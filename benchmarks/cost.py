@@ -49,6 +49,7 @@ def measure(image: Path, options: list[str], out: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", default=DEFAULT_MODEL, help="UV-SAM model to measure: a name, or a card")
+    parser.add_argument("--sam", nargs="*", default=["efficientvit_l0", "vit_b"], choices=list(ENCODERS), metavar="NAME")
     parser.add_argument("--work", type=Path, default=Path("runs/cost"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cost.json"))
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
     out = options.work / "villages.gpkg"
     specialist = ["--model", "uvsam-specialist"]
     ways = {"specialist alone": specialist, Path(options.whole).stem: ["--model", options.whole]}
-    for encoder in ("efficientvit_l0", "vit_b"):
+    for encoder in options.sam:
         ways[encoder] = [*specialist, "--sam", str(random_checkpoint(encoder, options.work))]
     results: dict[str, dict[str, Any]] = {}
     for name, arguments in ways.items():
