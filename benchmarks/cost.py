@@ -49,7 +49,9 @@ def measure(image: Path, options: list[str], out: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", default=DEFAULT_MODEL, help="UV-SAM model to measure: a name, or a card")
-    parser.add_argument("--sam", nargs="*", default=["efficientvit_l0", "vit_b"], choices=list(ENCODERS), metavar="NAME")
+    parser.add_argument(
+        "--sam", nargs="*", default=["efficientvit_l0", "vit_b"], choices=list(ENCODERS), metavar="NAME"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/cost"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cost.json"))
     options = parser.parse_args()

@@ -73,8 +73,10 @@ def test_commands_read_every_format_alike(
         assert json.loads(read_run(path)["threshold"]) == pytest.approx(0.45)
         arguments = [str(path), str(tmp_path / "truth.parquet"), "--truth-where", "period = 2020"]
         capsys.readouterr()
-        assert run(["evaluate", *arguments, "--aoi", str(tmp_path / "aoi.parquet"), "--json", "-"]) == 0
-        scores[suffix] = json.loads(capsys.readouterr().out) | {"prediction": "", "uvsam": ""}
+        assert run(["evaluate", *arguments, "--aoi", str(tmp_path / "aoi.parquet"), "--json"]) == 0
+        # rings run the other way round in some formats, so sums of floats differ in their last digits
+        told = json.loads(capsys.readouterr().out, parse_float=lambda digits: round(float(digits), 9))
+        scores[suffix] = told | {"prediction": "", "uvsam": ""}
         out = tmp_path / f"trends_{suffix[1:]}.gpkg"
         assert run(["trends", str(tmp_path / "villages_2016.fgb"), str(path), "--out", str(out), "--no-align"]) == 0
         histories[suffix] = gpd.read_file(out, layer="histories")
@@ -101,7 +103,7 @@ def test_layers_that_belong_together_need_a_geopackage(
     assert run(["sample", str(twins[".parquet"]), "--out", str(tmp_path / "sample.gpkg"), "--places", "100"]) == 0
     assert len(gpd.read_file(tmp_path / "sample.gpkg", layer="sample")) == 100
     for command in ("trends", "sample"):
-        assert run([command, str(twins[".parquet"]), "--out", str(tmp_path / "out.fgb")]) == 1
+        assert run([command, str(twins[".parquet"]), "--out", str(tmp_path / "out.fgb")]) == 4
         assert "should end in .gpkg, the one format that holds several layers" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["sample.gpkg"]
 

@@ -26,14 +26,19 @@ QUICK = ["--model", "uvsam-specialist"]
 def content(path: Path) -> list[pd.DataFrame]:
     """All that a result says, but for the time it was computed at and how it was shared out."""
     table = pd.Series(read_run(path)).drop(["computed_at", "settings"])
-    villages, coverage = (gpd.read_file(path, layer=layer).to_wkb() for layer in ("villages", "coverage"))
+    villages, coverage = (rings(gpd.read_file(path, layer=layer)) for layer in ("villages", "coverage"))
     return [villages, coverage, table.to_frame()]
+
+
+def rings(frame: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The rows, wherever their rings begin and whichever way they run, which is a matter of the format."""
+    return frame.set_geometry(frame.normalize()).to_wkb()
 
 
 def content_of_fgb(path: Path) -> list[pd.DataFrame]:
     """The same of FlatGeobuf, whose rows are in an order of their places."""
     table = pd.Series(read_run(path)).drop(["computed_at", "settings"])
-    villages, coverage = (gpd.read_file(file).to_wkb() for file in outputs(path)[:2])
+    villages, coverage = (rings(gpd.read_file(file)) for file in outputs(path)[:2])
     return [villages.sort_values("village_id", ignore_index=True), coverage, table.to_frame()]
 
 
