@@ -141,8 +141,8 @@ def corrected(
     order = np.arange(count) if by == "doubt" else np.random.default_rng(seed).permutation(count)
     verdicts = looked_at(path, order[: options.places], ground)
     config = SpecialistTraining.model_validate({
-        "name": "corrected", "output": folder, "specialist": str(base), "crop_px": options.crop_px, "batch": 3, "seed": seed,
-        "learning_rate": options.rate, "steps": options.steps, "steps_per_epoch": 50, "validation": {"share": 0},
+        "name": "corrected", "output": folder, "specialist": str(base), "crop_px": options.crop_px, "batch": 3,
+        "seed": seed, "learning_rate": options.rate, "steps": options.steps, "steps_per_epoch": 50, "validation": {"share": 0},
         "classes": CLASSES, "gsd_m": 0.75,
         "sources": [{"name": "corrections", "images": images, "labels": path}],
     })  # fmt: skip

@@ -22,7 +22,6 @@ import pandas as pd
 
 from uvsam.simulate import simulate_city
 
-
 EXISTS = 4
 """Status of a run whose result exists."""
 
