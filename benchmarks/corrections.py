@@ -142,8 +142,8 @@ def corrected(
     verdicts = looked_at(path, order[: options.places], ground)
     config = SpecialistTraining.model_validate({
         "name": "corrected", "output": folder, "specialist": str(base), "crop_px": options.crop_px, "batch": 3,
-        "seed": seed, "learning_rate": options.rate, "steps": options.steps, "steps_per_epoch": 50, "validation": {"share": 0},
-        "classes": CLASSES, "gsd_m": 0.75,
+        "seed": seed, "learning_rate": options.rate, "steps": options.steps, "steps_per_epoch": 50,
+        "validation": {"share": 0}, "classes": CLASSES, "gsd_m": 0.75,
         "sources": [{"name": "corrections", "images": images, "labels": path}],
     })  # fmt: skip
     return train_specialist(config, resume=False), verdicts
