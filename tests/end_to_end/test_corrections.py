@@ -46,24 +46,24 @@ def test_labels_are_the_map_as_it_was_corrected(folder: Path, city: Path, tmp_pa
     path = tmp_path / "review.gpkg"
     rows = with_verdicts(folder, path, ["correct", "wrong", "redraw"], row_2=moved)
     labels = read_corrections(path)
-    assert labels.known is not None
+    assert labels.seen is not None
     assert labels.unknown is not None
     assert shapely.equals(labels.villages.polygons, [rows.geometry[0], moved]).all()
     assert shapely.union_all(labels.unknown.polygons).equals(rows.geometry[3:].union_all())
-    known = shapely.union_all(labels.known.polygons)
-    assert known.area == pytest.approx(rows.geometry[:3].buffer(SEEN_M).union_all().area, rel=0.01)
+    seen = shapely.union_all(labels.seen.polygons)
+    assert seen.area == pytest.approx(rows.geometry[:3].buffer(SEEN_M).union_all().area, rel=0.01)
 
     image = reviewed_images(path)[0]
     assert image == city / "city_2020.tif"
     data = open_source(Source(name="review", images=image, labels=path))
     sample = data[data.bounds]
     cell = data.res[0] * data.res[1]
-    village = sample["mask"].numpy().astype(bool) & sample["labelled"].numpy()
-    expected = shapely.union_all(labels.villages.polygons).intersection(known).difference(rows.geometry[3:].union_all())
-    assert village.sum() * cell == pytest.approx(expected.area, rel=0.02)
+    unknown = rows.geometry[3:].union_all()
     frame = shapely.box(*np.array([(x.start, x.stop) for x in data.bounds[:2]]).T.ravel())
-    seen = known.intersection(frame).difference(rows.geometry[3:].union_all())
-    assert int(sample["labelled"].sum()) * cell == pytest.approx(seen.area, rel=0.02)
+    village = sample["mask"].numpy().astype(bool) & sample["labelled"].numpy()
+    assert village.sum() * cell == pytest.approx(rows.geometry[0].union(moved).difference(unknown).area, rel=0.02)
+    assert int(sample["labelled"].sum()) * cell == pytest.approx(frame.difference(unknown).area, rel=0.02)
+    assert int(sample["seen"].sum()) * cell == pytest.approx(seen.intersection(frame).area, rel=0.02)
 
 
 def test_a_village_of_the_map_beside_a_place_is_one(folder: Path, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ class LabelRasters(RasterDataset):
 class VillagePolygons(VectorDataset):
     """Village polygons: samples hold ``mask`` 1 inside and 0 outside, and ``labelled``.
 
-    The file is read once, by the reader that ``evaluate`` has. Of a review (``uvsam review``) only ground near places
-    that somebody looked at is labelled.
+    The file is read once, by the reader that ``evaluate`` has. Of a review (``uvsam review``) places without a
+    verdict are not labelled, and ``seen`` is ground near those with one.
 
     Raises:
         LabelError: the file cannot be used.
@@ -116,9 +116,9 @@ class VillagePolygons(VectorDataset):
         if not reviewed and not len(labels.villages.polygons):
             raise LabelError(f"{path} has no polygon")
         crs = CRS.from_user_input(images.crs)
-        self.villages, self.known, self.unknown = (
+        self.villages, self.seen, self.unknown = (
             None if layer is None else shapely.STRtree(layer.to_crs(crs))
-            for layer in (labels.villages, labels.known, labels.unknown)
+            for layer in (labels.villages, labels.seen, labels.unknown)
         )
         super().__init__(str(path), crs=images.crs, res=images.res, layer=polygon_layer(path))
 
@@ -127,13 +127,12 @@ class VillagePolygons(VectorDataset):
         shape = round((y.stop - y.start) / y.step), round((x.stop - x.start) / x.step)
         box = shapely.box(x.start, y.start, x.stop, y.stop)
         mask = _inside(self.villages, box, shape)
-        labelled = np.ones(shape, bool) if self.known is None else _inside(self.known, box, shape)
-        labelled &= ~_inside(self.unknown, box, shape)
-        return {"mask": torch.from_numpy(mask).long(), "labelled": torch.from_numpy(labelled)}
+        parts = {"labelled": ~_inside(self.unknown, box, shape), "seen": _inside(self.seen, box, shape)}
+        return {"mask": torch.from_numpy(mask).long()} | {name: torch.from_numpy(part) for name, part in parts.items()}
 
     def touches(self, ground: BaseGeometry) -> bool:
         """Whether something is labelled on some ground, in the CRS of the images."""
-        tree = self.villages if self.known is None else self.known
+        tree = self.villages if self.seen is None else self.seen
         return tree is not None and len(tree.query(ground, predicate="intersects")) > 0
 
 

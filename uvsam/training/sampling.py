@@ -21,6 +21,8 @@ from uvsam.training.config import Source, TrainingRun, Validation
 from uvsam.training.data import open_source
 from uvsam.training.targets import IGNORE, TargetTable
 
+SEEN_SHARE = 0.5
+"""Of the samples, centred on ground that somebody looked at, where labels are corrections of a map."""
 SCAN_PX = 1024
 """Labels are looked over in pieces of at most this many cells a side."""
 
@@ -50,13 +52,14 @@ class Ground:
     Attributes:
         unit: CRS units per metre on the ground (x, y).
         cell: size of a cell in CRS units (x, y).
-        labelled, village: (N, 2) centres with any label, and with a village.
+        labelled, village, seen: (N, 2) centres with any label, with a village, and those that somebody looked at.
     """
 
     unit: tuple[float, float]
     cell: tuple[float, float]
     labelled: NDArray[np.float64]
     village: NDArray[np.float64]
+    seen: NDArray[np.float64]
 
 
 def units_per_metre(dataset: GeoDataset) -> tuple[float, float]:
@@ -81,7 +84,9 @@ class LabelledSource:
 
     def read(self, query: Any) -> tuple[torch.Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
         """Image (3, H, W), label rows (H, W) with 0 where there is none, and validity (H, W)."""
-        sample = self.dataset[query]
+        return self._read(self.dataset[query], query)
+
+    def _read(self, sample: Any, query: Any) -> tuple[torch.Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
         values = sample["mask"].numpy()
         rows = np.where(sample["labelled"].numpy() & (values >= 0) & (values < 256), self.rows[values % 256], IGNORE)
         valid = sample["valid"].numpy() & self._within(query)
@@ -97,7 +102,7 @@ class LabelledSource:
         return within
 
     def _scan(self, village_rows: NDArray[np.float32], unit: tuple[float, float], cell: tuple[float, float]) -> Ground:
-        labelled, village = [], []
+        labelled, village, seen = [], [], []
         for geometry in self.dataset.index.geometry:
             left, bottom, right, top = geometry.bounds
             for x in np.arange(left, right, SCAN_PX * cell[0]):
@@ -105,11 +110,13 @@ class LabelledSource:
                     columns = max(1, round((min(right, x + SCAN_PX * cell[0]) - x) / cell[0]))
                     lines = max(1, round((min(top, y + SCAN_PX * cell[1]) - y) / cell[1]))
                     query = query_at(x, y, columns, lines, cell)
-                    _, rows, _ = self.read(query)
+                    sample = self.dataset[query]
+                    _, rows, _ = self._read(sample, query)
                     points = np.stack(grid_xy(query), axis=-1)
                     labelled.append(points[rows != IGNORE])
                     village.append(points[village_rows[rows] == 1])
-        ground = Ground(unit, cell, np.concatenate(labelled), np.concatenate(village))
+                    seen.append(points[(rows != IGNORE) & sample.get("seen", torch.zeros(1, dtype=torch.bool)).numpy()])
+        ground = Ground(unit, cell, *(np.concatenate(parts) for parts in (labelled, village, seen)))
         if not len(ground.labelled):
             raise LabelError(f"source '{self.source.name}' has no labelled pixel inside its images and bounds")
         return ground
@@ -151,7 +158,8 @@ class GroundSampler(GeoSampler):
         super().__init__(source.dataset)
         self.ground, self.config, self.held = source.ground, config, held
         self.village_share = source.source.village_share
-        self.labelled, self.village = self._mine(self.ground.labelled), self._mine(self.ground.village)
+        ground = self.ground
+        self.labelled, self.village, self.seen = map(self._mine, (ground.labelled, ground.village, ground.seen))
 
     def _mine(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = points.T / np.array(self.ground.unit)[:, None]
@@ -170,6 +178,8 @@ class GroundSampler(GeoSampler):
         """One query; larger than the crop where it shall be turned."""
         config = self.config
         points = self.village if len(self.village) and rng.random() < self.village_share else self.labelled
+        if len(self.seen) and rng.random() < SEEN_SHARE:
+            points = self.seen
         jitter = 0 if self.held else config.crop_px / 6
         scale = 1.0 if self.held else config.augmentation.scale ** rng.uniform(-1, 1)
         turned = not self.held and rng.random() < config.augmentation.rotate

@@ -21,7 +21,7 @@ from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, place,
 from uvsam.vectors.schema import CORRECTIONS, VERDICTS, VILLAGES
 
 SEEN_M = 50.0
-"""Ground this near to a place with a verdict was seen with it, and is what the corrected map says."""
+"""Ground this near to a place with a verdict was seen with it."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Labels:
 
     Attributes:
         villages: their outlines; other land is no village.
-        known: ground whose label is known; None is all.
-        unknown: ground whose label is not, also where it is ``known``.
+        seen: ground that somebody looked at, to learn from above all; None where all labels are alike.
+        unknown: ground without a label.
     """
 
     villages: PolygonLayer
-    known: PolygonLayer | None = None
+    seen: PolygonLayer | None = None
     unknown: PolygonLayer | None = None
 
 
@@ -45,10 +45,10 @@ def is_review(path: Path) -> bool:
 
 
 def read_corrections(path: Path) -> Labels:
-    """The map that was reviewed, corrected, on the ground that somebody looked at.
+    """The map that was reviewed, corrected.
 
-    Villages that were given a verdict are what it says; others near them are as on the map; those that are in the
-    review and were given none are unknown.
+    Places that were given a verdict are what it says, those that were given none are unknown. Everything else is what
+    the map says: trained on the few places that it had wrong alone, a model forgets what it had right.
 
     Raises:
         LabelError: no verdict was given, or one that is none; or the map that was reviewed is not where it was.
@@ -64,8 +64,8 @@ def read_corrections(path: Path) -> Labels:
     crs = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
     others = _others(path, frame, crs)
     villages = np.concatenate([others, _polygons(frame[given & (said != "wrong")])])
-    known = _widened(_polygons(frame[given]), crs)
-    return Labels(PolygonLayer(villages, crs), PolygonLayer(known, crs), PolygonLayer(_polygons(frame[~given]), crs))
+    seen = _widened(_polygons(frame[given]), crs)
+    return Labels(PolygonLayer(villages, crs), PolygonLayer(seen, crs), PolygonLayer(_polygons(frame[~given]), crs))
 
 
 def reviewed_images(path: Path) -> list[Path]:
