@@ -169,7 +169,11 @@ def main() -> None:
     for half, other in (("east", "west"), ("west", "east")):
         folder = options.work / half
         folder.mkdir(exist_ok=True)
-        images = [options.data / "images" / f"{patch}.tif" for patch in parts[half]]
+        (folder / "images").mkdir(exist_ok=True)
+        images = [folder / "images" / f"{patch}.tif" for patch in parts[half]]
+        for image in images:
+            if not image.exists():
+                image.symlink_to((options.data / "images" / image.name).resolve())
         villages, scores, project = folder / "villages.gpkg", folder / "scores.tif", folder / "review.qgz"
         uvsam.predict(images, out=villages, model=base, save_scores=scores, overwrite=True)
         found = review(villages, images, project, scores=scores, places=10_000, overwrite=True)
@@ -180,7 +184,7 @@ def main() -> None:
         for seed in range(options.seeds):
             for by in ("doubt", "random"):
                 card, verdicts = corrected(
-                    base, project.with_suffix(".gpkg"), by, seed, options, ground, options.data / "images"
+                    base, project.with_suffix(".gpkg"), by, seed, options, ground, folder / "images"
                 )  # fmt: skip
                 results.append(row | {"by": by, "seed": seed, **judged(card, options.data, parts[other]), **verdicts})
                 print(results[-1], flush=True)
