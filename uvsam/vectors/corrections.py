@@ -47,8 +47,8 @@ def is_review(path: Path) -> bool:
 def read_corrections(path: Path) -> Labels:
     """The map that was reviewed, corrected.
 
-    Places that were given a verdict are what it says, those that were given none are unknown. Everything else is what
-    the map says: trained on the few places that it had wrong alone, a model forgets what it had right.
+    Places that were given a verdict are what it says, perhaps missed ones that were given none are unknown. Everything
+    else is what the map says: trained on the few places that it had wrong alone, a model forgets what it had right.
 
     Raises:
         LabelError: no verdict was given, or one that is none; or the map that was reviewed is not where it was.
@@ -62,10 +62,11 @@ def read_corrections(path: Path) -> Labels:
     if not given.any():
         raise LabelError(f"{path} has no verdict yet; look at some places in QGIS and say what they are")
     crs = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
-    others = _others(path, frame, crs)
+    others = _others(path, frame[given], crs)
     villages = np.concatenate([others, _polygons(frame[given & (said != "wrong")])])
     seen = _widened(_polygons(frame[given]), crs)
-    return Labels(PolygonLayer(villages, crs), PolygonLayer(seen, crs), PolygonLayer(_polygons(frame[~given]), crs))
+    unknown = _polygons(frame[~given & frame["village_id"].isna()])
+    return Labels(PolygonLayer(villages, crs), PolygonLayer(seen, crs), PolygonLayer(unknown, crs))
 
 
 def reviewed_images(path: Path) -> list[Path]:
@@ -75,8 +76,8 @@ def reviewed_images(path: Path) -> list[Path]:
     return [image for image in beside if image.exists()]
 
 
-def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArray[np.object_]:
-    """Villages of the map that are not in the review."""
+def _others(path: Path, looked_at: gpd.GeoDataFrame, crs: CRS | None) -> NDArray[np.object_]:
+    """Villages of the map without a verdict."""
     run = read_run(path)
     named = Path(run.get("villages", ""))
     beside = path.parent / named.name
@@ -85,7 +86,7 @@ def _others(path: Path, corrections: gpd.GeoDataFrame, crs: CRS | None) -> NDArr
         said = f"a review of {named}, which is not there; put it beside" if named.name else "not of `uvsam review`"
         raise LabelError(f"{path} is {said}")
     frame = _read(reviewed, VILLAGES.name)
-    left = frame[~frame["village_id"].isin(corrections["village_id"].dropna())]
+    left = frame[~frame["village_id"].isin(looked_at["village_id"].dropna())]
     of_map = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
     return PolygonLayer(_polygons(left), of_map).to_crs(crs)
 
