@@ -5,7 +5,7 @@
 One simulated city at 0.6 m. Published generalists have random weights here: what they answer
 means nothing, what it costs does. Seconds are those of the CPU, of all threads together; the peak is that of the whole
 process, from the operating system's account of it. A generalist sees crops around regions only; without that gate it
-would see at least as many as tile the scene.
+would see at least as many as tile the scene. Results of generalists that are not measured (--sam) are kept.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
     ways = {"specialist alone": specialist, Path(options.whole).stem: ["--model", options.whole]}
     for encoder in options.sam:
         ways[encoder] = [*specialist, "--sam", str(random_checkpoint(encoder, options.work))]
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name, arguments in ways.items():
         found = measure(image, arguments, out)
         run = read_run(out)
