@@ -12,6 +12,8 @@ from pyproj import CRS
 from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.errors import GeoreferencingError
+from uvsam.prompts import CELLS
+from uvsam.prompts.crops import STEP_CELLS
 from uvsam.raster.access import CACHE_BYTES, open_dataset
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, survey
@@ -21,7 +23,8 @@ from uvsam.tiles import plan_tiles
 # user + sys of `time uvsam predict` on an image of 64 x 64 pixels, 5.7 to 6.6 s in four runs: imports and the model
 START_UP_S = 6.0
 SECONDS_PER_MPX = 1.0  # of a card that does not say
-LIBRARIES_MB = 700
+LIBRARIES_MB = 1100  # with networks that are compiled; `benchmarks/cost.py`, `overhead.py`
+GENERALIST_MB = 600
 NETWORK_BYTES_PER_PX = 800
 
 
@@ -149,7 +152,9 @@ def describe(
         core_px=(core_px[1], core_px[0]),
         seconds=START_UP_S + network_s if tiles else 0.0,
         outline_seconds=_outline_seconds(card, area_m2 * looked.valid_share) if tiles else 0.0,
-        memory_mb=LIBRARIES_MB + (CACHE_BYTES + batch * network_px * NETWORK_BYTES_PER_PX) // 2**20,
+        memory_mb=LIBRARIES_MB
+        + GENERALIST_MB * isinstance(card, UvSamCard)
+        + (CACHE_BYTES + batch * network_px * NETWORK_BYTES_PER_PX) // 2**20,
         problem=problem,
     )
 
@@ -157,7 +162,7 @@ def describe(
 def _outline_seconds(card: ModelCard, ground_m2: float) -> float:
     if not isinstance(card, UvSamCard):
         return 0.0
-    crops = ground_m2 / (card.generalist.window_m / 2) ** 2  # a large village is seen in crops that overlap by half
+    crops = ground_m2 / (card.generalist.window_m * STEP_CELLS / CELLS) ** 2  # of a large village, they overlap
     return crops * (card.generalist.seconds_per_crop or 0.0)
 
 
