@@ -83,8 +83,10 @@ def test_a_model_with_a_generalist_takes_longer_where_all_is_village(tmp_path: P
     image = save(tmp_path / "city.tif", np.full((3, 400, 400), 9, dtype=np.uint8))
     arguments = [image, "--model", str(card)]
     info = json.loads(CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False).stdout)
-    assert info["outline_seconds"] == pytest.approx(16 * 3.0, rel=2e-3)  # squares that overlap by half: 100 m apart
-    assert "and up to 0:48 more" in CliRunner().invoke(command, arguments, catch_exceptions=False).stdout
+    assert info["outline_seconds"] == pytest.approx(
+        400**2 / (200 * 230 / 256) ** 2 * 3.0, rel=2e-3
+    )  # squares that overlap
+    assert "and up to 0:15 more" in CliRunner().invoke(command, arguments, catch_exceptions=False).stdout
 
 
 def test_an_image_that_is_too_coarse_is_described_with_the_reason(tmp_path: Path, card: str) -> None:
