@@ -95,22 +95,22 @@ def test_doubt_is_a_share_and_falls_with_confidence_and_rises_with_the_interval(
     assert doubt(1.0, 0.0) == 0
 
 
-def test_the_most_doubtful_village_comes_first_and_a_missed_one_among_them(files: Path) -> None:
+def test_the_most_doubtful_ground_comes_first_and_a_missed_place_among_it(files: Path) -> None:
     assert review(files, "--scores", str(files / "scores.tif")) == 0
     found = places(files)
     assert found["rank"].tolist() == [1, 2, 3, 4]
-    assert found["doubt"].is_monotonic_decreasing
-    # 0.5 = 1 - 0.6 / 1.2, 0.35 is the score of the missed one, 0.33 = 1 - 0.8 / 1.2, 0.21 = 1 - 0.95 / 1.2
-    assert found["kind"].tolist() == ["village", "perhaps missed", "village", "village"]
-    assert found["village_id"].fillna(0).tolist() == [2, 0, 3, 1]
-    assert found["doubt"].tolist() == pytest.approx([0.5, 0.35, 1 / 3, 1 - 0.95 / 1.2], abs=0.01)
+    # 0.21 = 1 - 0.95 / 1.2 of 1 ha, 0.5 = 1 - 0.6 / 1.2 and 0.33 = 1 - 0.8 / 1.2 of 0.36 ha, a score of 0.35 of 0.25 ha
+    assert (found["doubt"] * found.area).is_monotonic_decreasing
+    assert found["kind"].tolist() == ["village", "village", "village", "perhaps missed"]
+    assert found["village_id"].fillna(0).tolist() == [1, 2, 3, 0]
+    assert found["doubt"].tolist() == pytest.approx([1 - 0.95 / 1.2, 0.5, 1 / 3, 0.35], abs=0.01)
     assert found["verdict"].isna().all()
-    assert found.geometry[1].symmetric_difference(square(*MISSED)).area < 50
+    assert found.geometry[3].symmetric_difference(square(*MISSED)).area < 50
 
 
 def test_only_so_many_places_as_asked_for(files: Path) -> None:
     assert review(files, "--places", "2") == 0
-    assert places(files)["village_id"].tolist() == [2, 3]
+    assert places(files)["village_id"].tolist() == [1, 2]
 
 
 def test_the_project_names_its_files_from_where_it_lies(files: Path) -> None:
@@ -151,7 +151,7 @@ def say(folder: Path, rank: int, column: str, value: str) -> None:
 def test_what_somebody_looked_at_is_kept_by_the_next_review(files: Path) -> None:
     assert review(files, "--scores", str(files / "scores.tif")) == 0
     before = places(files)
-    say(files, 1, "verdict", "wrong")
+    say(files, 2, "verdict", "wrong")
     say(files, 3, "note", "under trees")
     (files / "review.qgz").unlink()  # the project can be made again, what is said cannot
     assert review(files) == 4  # hours of work are never replaced unasked
@@ -163,7 +163,7 @@ def test_what_somebody_looked_at_is_kept_by_the_next_review(files: Path) -> None
     assert found["village_id"].tolist() == [1, 2]
     assert found["verdict"].fillna("").tolist() == ["wrong", ""]
     assert found["note"].fillna("").tolist() == ["", "under trees"]
-    assert found["place_id"].tolist() == before["place_id"].tolist()[0:3:2]
+    assert found["place_id"].tolist() == before["place_id"].tolist()[1:3]
     assert review(files, "--overwrite", "--scores", str(files / "scores.tif")) == 0
     found = places(files)
     assert found["kind"].tolist()[-2:] == ["village", "village"]

@@ -26,7 +26,7 @@ from uvsam.cli.console import progress_display
 def command(
     villages: Path, images: tuple[str, ...], out: Path, scores: Path | None, places: int, overwrite: bool
 ) -> Answer:
-    """Make a QGIS project to correct VILLAGES, a file of `uvsam predict`: the most doubtful places first.
+    """Make a QGIS project to correct VILLAGES, a file of `uvsam predict`: places with the most doubtful ground first.
 
     Open the project, start to edit layer `corrections`, and give each place a verdict: correct, wrong, missed (a
     village without an outline) or redraw (once you drew it right). The layer is in a GeoPackage beside the project.

@@ -77,7 +77,7 @@ def review(
         images: rasters that show the ground, the first on top.
         out: the project, ``.qgz``.
         scores: of the same run, from ``--save-scores``; with them also places that may be missed villages.
-        places: how many of the most doubtful.
+        places: how many, those with the most doubtful ground (doubt times area).
         overwrite: replace what exists, except for what somebody said.
 
     Raises:
@@ -213,14 +213,14 @@ def _places(polygons: NDArray[np.object_], doubt: NDArray[np.float64], kind: str
 
 
 def _ranked(doubtful: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, places: int, crs: Any) -> gpd.GeoDataFrame:
-    """The most doubtful places by rank, without those that were looked at, and then these."""
+    """The places with the most doubtful ground by rank, without those that were looked at, and then these."""
     if len(kept) and kept.crs is not None and crs is not None:
         kept = kept.to_crs(crs)
     new, old = doubtful.geometry.to_numpy(), kept.geometry.to_numpy()
     place, said = _same(new, old)
     numbers = np.full(len(kept), None, object)  # villages are numbered anew in every run
     numbers[said] = doubtful["village_id"].to_numpy()[place]
-    order = np.lexsort((-shapely.area(new), -doubtful["doubt"].to_numpy()))
+    order = np.argsort(-doubtful["doubt"].to_numpy() * shapely.area(new), kind="stable")
     order = order[~np.isin(order, place)][:places]
     chosen = doubtful.iloc[order].drop(columns="geometry")
     rows = pd.concat([chosen, kept.assign(village_id=numbers).drop(columns="geometry")], ignore_index=True)

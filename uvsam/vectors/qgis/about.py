@@ -34,7 +34,7 @@ TITLES = {
     ZONES.name: "Village land by zone",
     HOT_SPOTS.name: "Hot spots of village land",
     SAMPLE.name: "Places to look at, drawn at random",
-    CORRECTIONS.name: "Places to correct, the most doubtful first",
+    CORRECTIONS.name: "Places to correct, the most doubtful ground first",
 }
 MEANINGS = {
     VILLAGES.name: f"A row is a village. {CONFIDENCE} Outlines may be off by metres at any confidence.",

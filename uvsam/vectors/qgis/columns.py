@@ -48,7 +48,7 @@ COLUMNS = {
     "z": _number("z of Getis-Ord Gi*", "Standard deviations from the mean", 2),
     "place_id": _number("Place", "Number of the place"),
     "truth": Column("Truth", "What is really there"),
-    "rank": _number("Rank", "1 is the most doubtful place"),
+    "rank": _number("Rank", "1 is the place with the most doubtful ground"),
     "doubt": _number("Doubt (0 to 1)", "Share of the place where the map may be wrong", 2),
     "verdict": Column("Verdict", "What you see in the image"),
     "note": Column("Note", "Whatever should be remembered", kind="note"),
