@@ -129,9 +129,9 @@ def test_torchgeo_trains_what_predict_uses(folder: Path, villages: list[gpd.GeoD
     area = float((whole["mask"] == 1).sum()) * data.res[0] * data.res[1]
     assert area == pytest.approx(villages[1].area.sum(), rel=0.01)
 
-    sampler = RandomGeoSampler(data, size=160, length=4)
+    sampler = RandomGeoSampler(data, size=160, length=4, generator=torch.Generator().manual_seed(0))
     loader = DataLoader(data, batch_size=2, sampler=sampler, collate_fn=stack_samples)
-    task = VillageTask(SPECIALIST)
+    task = VillageTask(SPECIALIST, lr=2e-3)
     before = probability(task, whole["image"])
     np.testing.assert_allclose(before, scores(SPECIALIST, whole["image"]), atol=1e-5)
     trainer = L.Trainer(
@@ -141,9 +141,10 @@ def test_torchgeo_trains_what_predict_uses(folder: Path, villages: list[gpd.GeoD
     trainer.fit(task, loader, loader)
     assert np.isfinite(float(trainer.callback_metrics["val_loss"]))
     after = probability(task, whole["image"])
-    assert np.abs(after - before).max() > 0.01
+    learned = np.abs(after - before).max()
+    assert learned > 0.02
     card = task.save(tmp_path, "mine")
-    np.testing.assert_allclose(scores(card, whole["image"]), after, atol=0.01)  # weights have 16 bits
+    assert np.abs(scores(card, whole["image"]) - after).max() < learned / 3  # weights have 16 bits
     assert uvsam.load_model(card).card.classes == task.card.classes
 
 
