@@ -186,7 +186,7 @@ class Instances:
 
 
 def _rim_weight(crop: Window, part: Window, cell_xy: tuple[float, float]) -> Floats:
-    """1 in the middle of a crop, 0 along its rim: crops half a crop apart add up to 1."""
+    """1 in the middle of a crop, 0 along its rim: weights are shared where crops overlap."""
     x, y = cell_xy
     rows = (np.arange(part.row, part.row_stop) + 0.5) / y - crop.row
     cols = (np.arange(part.col, part.col_stop) + 0.5) / x - crop.col
