@@ -167,9 +167,8 @@ class _Grid:
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             box = RioWindow(cols[0], some[0], width, some[-1] + 1 - some[0])
-            frame[start : start + len(some), : len(cols)] = dataset.read(1, window=box)[
-                np.ix_(some - some[0], cols - cols[0])
-            ]
+            wide = np.take(dataset.read(1, window=box), cols - cols[0], axis=1)  # rows are fewer before they repeat
+            frame[start : start + len(some), : len(cols)] = np.take(wide, some - some[0], axis=0)
         return frame
 
     def instances(self, item: _ReadCrop, margin_cells: float) -> list[Instance]:
