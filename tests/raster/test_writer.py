@@ -32,22 +32,6 @@ def test_blocks_in_any_order_rebuild_the_raster(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_raster_that_starts_as_another_differs_where_it_was_written(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
-    first, second = tmp_path / "scores.tif", tmp_path / "refined.tif"
-    with RasterWriter(first, GEOBOX, block_px=(64, 96), nodata=0, zlevel=1) as writer:
-        writer.write(pixels[:128], 0, 0)  # blocks below are never written
-    with RasterWriter(second, GEOBOX, start=first) as writer:
-        writer.write(255 - pixels[64:192, 96:192], 64, 96)
-    expected = np.where(np.arange(300)[:, None] < 128, pixels, 0)
-    with rasterio.open(first) as dataset:
-        np.testing.assert_array_equal(dataset.read(1), expected)
-    expected[64:192, 96:192] = 255 - pixels[64:192, 96:192]
-    with rasterio.open(second) as dataset:
-        np.testing.assert_array_equal(dataset.read(1), expected)
-        assert (dataset.transform, dataset.nodata, dataset.block_shapes) == (GEOBOX.affine, 0, [(64, 96)])
-
-
 def test_an_error_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "scores.tif"
     path.write_text("old")

@@ -253,8 +253,6 @@ def fuse_scores(
 ) -> int:
     """Write the refined score raster, and an int32 raster of the regions whose masks decided, block by block.
 
-    Blocks about which no mask speaks are copied as they are packed.
-
     Args:
         scores_path: the specialist's scores (see ``mosaic.scores``).
         labels_path: their regions (:func:`uvsam.mosaic.regions.write_regions`).
@@ -268,23 +266,28 @@ def fuse_scores(
         OutputError: a raster cannot be written.
     """
     pixels = 0
+    height, width = geobox.shape
     with (
         open_dataset(str(scores_path)) as scores,
         open_dataset(str(labels_path)) as labels,
-        RasterWriter(out_path, geobox, start=scores_path) as writer,
+        RasterWriter(out_path, geobox, nodata=0, block_px=_block_px(scores), zlevel=1) as writer,
         RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=_block_px(scores), zlevel=1) as owners,
     ):
         block = _block_px(scores)
         numbers = instances.by_block(block)
-        for done, ((row, col), speaking) in enumerate(sorted(numbers.items()), 1):
-            window = Window(row * block[0], col * block[1], *block).intersection(Window(0, 0, *geobox.shape))
-            values, owner = fuse_block(
-                _read(scores, window), _read(labels, window), window, instances, speaking, FUSE[rule], outline
-            )
-            writer.write(values, window.row, window.col)
-            owners.write(owner, window.row, window.col)
-            pixels += int(np.count_nonzero(owner))
-            progress("putting outlines together (blocks)", done, len(numbers))
+        rows = math.ceil(height / block[0])
+        for row in range(rows):
+            for col in range(math.ceil(width / block[1])):
+                window = Window(row * block[0], col * block[1], *block).intersection(Window(0, 0, height, width))
+                values = _read(scores, window)
+                if (row, col) in numbers:
+                    values, owner = fuse_block(
+                        values, _read(labels, window), window, instances, numbers[row, col], FUSE[rule], outline
+                    )
+                    owners.write(owner, window.row, window.col)
+                    pixels += int(np.count_nonzero(owner))
+                writer.write(values, window.row, window.col)
+            progress("putting outlines together (rows of blocks)", row + 1, rows)
     return pixels
 
 

@@ -1,7 +1,6 @@
 """Writing rasters block by block, under a temporary name until they are complete."""
 
 import os
-import shutil
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,7 +54,6 @@ class RasterWriter:
         path: final name.
         geobox: grid of the raster; ``geobox.crs`` may be None.
         block_px: (height, width) of the TIFF's tiles, multiples of 16. Writing whole blocks once each is the fast path.
-        start: a GeoTIFF of this grid that is copied, to be changed in places. Its type, blocks and tags stay.
 
     Raises:
         OutputError: the folder is missing or the file cannot be written.
@@ -72,7 +70,6 @@ class RasterWriter:
         block_px: tuple[int, int] = (512, 512),
         compress: str = "deflate",
         tags: dict[str, str] | None = None,
-        start: Path | None = None,
         **profile: Any,
     ) -> None:
         self.path = Path(path)
@@ -82,16 +79,12 @@ class RasterWriter:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                if start is None:
-                    self._dataset = rasterio.open(
-                        self._part, "w", driver="GTiff", height=geobox.shape[0], width=geobox.shape[1], count=count,
-                        dtype=dtype, nodata=nodata, crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
-                        transform=geobox.affine, tiled=True, blockysize=block_px[0], blockxsize=block_px[1],
-                        compress=compress, bigtiff="IF_SAFER", sparse_ok=True, **profile,
-                    )  # fmt: skip
-                else:
-                    shutil.copyfile(start, self._part)
-                    self._dataset = rasterio.open(self._part, "r+")
+                self._dataset = rasterio.open(
+                    self._part, "w", driver="GTiff", height=geobox.shape[0], width=geobox.shape[1], count=count,
+                    dtype=dtype, nodata=nodata, crs=None if geobox.crs is None else str(geobox.crs.to_wkt()),
+                    transform=geobox.affine, tiled=True, blockysize=block_px[0], blockxsize=block_px[1],
+                    compress=compress, bigtiff="IF_SAFER", sparse_ok=True, **profile,
+                )  # fmt: skip
             if tags:
                 self._dataset.update_tags(**tags)
         except (*GDAL_ERRORS, OSError) as error:
