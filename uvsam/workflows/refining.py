@@ -167,7 +167,7 @@ class _Grid:
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             box = RioWindow(cols[0], some[0], width, some[-1] + 1 - some[0])
-            wide = np.take(dataset.read(1, window=box), cols - cols[0], axis=1)  # rows are fewer before they repeat
+            wide = np.take(dataset.read(1, window=box), cols - cols[0], axis=1)  # rows repeat after: cheaper
             frame[start : start + len(some), : len(cols)] = np.take(wide, some - some[0], axis=0)
         return frame
 
