@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
+from scipy import ndimage
 
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
@@ -110,6 +111,20 @@ def test_gaps_up_to_the_closing_distance_are_bridged_on_the_ground():
     assert (close_mask(mask, 3.0, (1.0, 1.0)) == mask).all()
     # The same picture with pixels of half a metre in x: the gap is 2 m wide.
     assert close_mask(mask, 3.0, (0.5, 1.0))[20, 5:19].all()
+
+
+@pytest.mark.parametrize("diameter_m", [2.0, 5.0, 7.3])
+@pytest.mark.parametrize("gsd_m", [(1.0, 1.0), (0.6, 1.0), (4.0, 1.0)])
+def test_closing_parts_near_and_far_is_that_of_scipy(diameter_m, gsd_m):
+    rng = np.random.default_rng(0)
+    widths = disc_half_widths(diameter_m, gsd_m)
+    reach = max(len(widths) - 1, widths[0])
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = (abs(y) < len(widths)) & (abs(x) <= np.array([*widths, *[-1] * (reach + 1)])[abs(y)])
+    for density in np.repeat([0.002, 0.01, 0.05, 0.3], 10):
+        mask = rng.random((20, 80)) < density
+        expected = ndimage.binary_closing(np.pad(mask, 2 * reach), disc)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+        assert (close_mask(mask, diameter_m, gsd_m) == expected).all()
 
 
 def test_the_disc_is_round_on_the_ground():
