@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from uvsam.engine.executors import Run, here
-from uvsam.mosaic.regions import RegionRules, Regions, find_regions, region_strips
-from uvsam.mosaic.scores import lowest_level, read_strips
+from uvsam.mosaic.regions import RegionRules, Regions, RegionStrip, find_regions
+from uvsam.mosaic.runs import Ints, values_along
+from uvsam.mosaic.scores import lowest_level
 from uvsam.progress import Progress, silent
 
 BAND = 1.0
@@ -29,38 +30,52 @@ def band_of(regions: Regions, *, run: Run = here, progress: Progress = silent) -
     shared in proportion to their pixels. Memory is that of the regions.
 
     Args:
-        run: where the wider regions are found.
+        run: where strips are compared.
 
     Raises:
         SceneError: the scores cannot be read.
     """
-    rules, count = regions.rules, len(regions) + 1
+    rules = regions.rules
     lower, upper = (float(expit(logit(rules.threshold) + step)) for step in (-BAND, BAND))
     wide = find_regions(
         regions.scores_path, RegionRules(lower, rules.threshold, rules.min_area_m2, rules.close_m), regions.gsd_m,
         rows=regions.rows, run=run,
     )  # fmt: skip
-    sure = lowest_level(upper)
-    loses, doubt = np.zeros(count), np.zeros(len(wide) + 1)
-    inside = np.zeros(count, np.int64)  # of which wide region
-    own = region_strips(regions)
-    row, labels = next(own, (-1, np.zeros((0, 0), np.int32)))
-    strips = read_strips(regions.scores_path, rows=regions.rows)
-    for done, (top, around) in enumerate(region_strips(wide), start=1):
-        strip = next(strip for strip in strips if strip.row == top)
-        scores = strip.values[strip.core]
-        outside = around > 0
-        if row == top:
-            here = labels > 0
-            inside[labels[here]] = around[here]
-            unsure = here & (scores < sure) & (scores >= lowest_level(rules.threshold))
-            loses += np.bincount(labels[unsure], minlength=count)
-            outside &= ~here
-            row, labels = next(own, (-1, labels))
-        doubt += np.bincount(around[outside], minlength=len(doubt))
-        progress("how sure the outlines are (strips)", done, len(wide.strips))
-    pixels = np.concatenate([[0], regions.pixels])
-    together = np.bincount(inside, pixels, minlength=len(doubt))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gains = doubt[inside] * pixels / together[inside]
-    return Band(loses[1:], gains[1:])
+    around = {strip.rows.start: strip for strip in wide.strips}
+    tasks = (_Both(strip, around[strip.rows.start], lowest_level(upper)) for strip in regions.strips)
+    loses = np.zeros(len(regions))
+    inside = np.zeros(len(regions), np.int64)  # of which wide region
+    for done, found in enumerate(run(_compare, tasks), start=1):
+        loses[found.regions - 1] += found.loses
+        inside[found.regions - 1] = found.inside - 1
+        progress("how sure the outlines are (strips)", done, len(regions.strips))
+    together = np.bincount(inside, regions.pixels, minlength=len(wide))[inside]
+    return Band(loses, (wide.pixels[inside] - together) * regions.pixels / together)
+
+
+class _Both(NamedTuple):
+    """A task: a strip's regions, those of the lower threshold, and the first byte that reaches the upper one."""
+
+    own: RegionStrip
+    wide: RegionStrip
+    sure: int
+
+
+class _Compared(NamedTuple):
+    """Of each region of a strip: pixels in it that it would lose, and the wider region that it is part of."""
+
+    regions: Ints
+    loses: NDArray[np.int64]
+    inside: Ints
+
+
+def _compare(task: _Both) -> _Compared:
+    strip = task.own.read()  # with rows enough around it for both, whose rules close the same gaps
+    runs, wide = task.own.runs(strip), task.wide.runs(strip)
+    regions, first, part = np.unique(runs.label, return_index=True, return_inverse=True)
+    label, level = values_along(runs._replace(label=part.astype(np.int32)), strip.values[strip.core], strip.row)
+    unsure = (level >= lowest_level(task.own.rules.threshold)) & (level < task.sure)
+    # Where a region is, the wider one is: the run that begins last before it.
+    at, of_wide = ((some.row.astype(np.int64) << 32) + some.start for some in (runs, wide))
+    inside = wide.label[np.searchsorted(of_wide, at[first], side="right") - 1]
+    return _Compared(regions, np.bincount(label[unsure], minlength=len(regions)), inside)

@@ -20,8 +20,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as RioWindow
 from scipy.special import expit, logit
 
+from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import OutputError
-from uvsam.mosaic.regions import Regions, region_strips
+from uvsam.mosaic.regions import Regions, RegionStrip
+from uvsam.mosaic.runs import values_along
 from uvsam.mosaic.scores import LEVELS, lowest_level, quantise
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS
@@ -313,21 +315,32 @@ class Support:
     owner_path: Path
     values: dict[str, NDArray[np.float64]]
 
-    def means(self, regions: Regions) -> dict[str, NDArray[np.float64]]:
+    def means(self, regions: Regions, *, run: Run = here) -> dict[str, NDArray[np.float64]]:
         """Mean of each statement over the pixels of each region (N,) that the generalist decided on, NaN without any.
 
         Args:
             regions: of the refined score raster.
+            run: where strips are looked at.
         """
         count = np.zeros(len(regions) + 1)
         sums = {name: np.zeros(len(regions) + 1) for name in self.values}
-        with open_dataset(str(self.owner_path)) as dataset:
-            for row, labels in region_strips(regions):
-                owner = _read(dataset, Window(row, 0, *labels.shape))
-                decided = (labels > 0) & (owner > 0)
-                where, owner = labels[decided], owner[decided]
-                count += np.bincount(where, minlength=len(count))
-                for name, values in self.values.items():
-                    sums[name] += np.bincount(where, values[owner], minlength=len(count))
+        for where, owner, pixels in in_order(run, _owners, ((strip, self.owner_path) for strip in regions.strips)):
+            count += np.bincount(where, pixels, minlength=len(count))
+            for name, values in self.values.items():
+                sums[name] += np.bincount(where, values[owner] * pixels, minlength=len(count))
         with np.errstate(invalid="ignore"):
             return {name: (total / count)[1:] for name, total in sums.items()}
+
+
+def _owners(task: tuple[RegionStrip, Path]) -> NDArray[np.int64]:
+    """(3, K): region, the one whose masks decided, and pixels of both, in a strip."""
+    strip, owner_path = task
+    with open_dataset(str(owner_path)) as dataset:
+        owners = _read(dataset, Window(strip.rows.start, 0, len(strip.rows), dataset.width))
+    label, owner = values_along(strip.runs(), owners, strip.rows.start)
+    pair = label.astype(np.int64) << 32 | owner
+    begins = np.flatnonzero(np.diff(pair, prepend=-1))
+    pairs, of = np.unique(pair[begins], return_inverse=True)
+    pixels = np.bincount(of, np.diff(begins, append=len(pair))).astype(np.int64)
+    found = np.stack([pairs >> 32, pairs & (2**32 - 1), pixels])
+    return found[:, found[1] > 0]

@@ -91,9 +91,17 @@ class RegionStrip:
     labels: Ints
     regions: Ints
 
-    def runs(self) -> Runs:
-        """Runs of the regions in this strip."""
-        strip = read_strip(self.scores_path, self.rows, halo_px=_halo_px(self.rules, self.gsd_m))
+    def read(self) -> Strip:
+        """The scores that the labels come from."""
+        return read_strip(self.scores_path, self.rows, halo_px=_halo_px(self.rules, self.gsd_m))
+
+    def runs(self, strip: Strip | None = None) -> Runs:
+        """Runs of the regions in this strip.
+
+        Args:
+            strip: its scores, where they are read already.
+        """
+        strip = strip or self.read()
         runs, count = label_runs(find_runs(_foreground(strip, self.rules, self.gsd_m), strip.row))
         table = np.zeros(count + 1, np.int32)
         table[self.labels] = self.regions

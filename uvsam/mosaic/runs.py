@@ -1,6 +1,6 @@
 """Pixels as runs: the stretches of equal pixels in each row, which are far fewer than pixels."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 Ints = NDArray[np.int32]
+Value = TypeVar("Value", bound=np.generic)
 
 
 class Runs(NamedTuple):
@@ -70,3 +71,15 @@ def paint_runs(runs: Runs, row: int, shape: tuple[int, int]) -> Ints:
     labels = np.zeros(len(limits) - 1, np.int32)
     labels[1::2] = runs.label
     return np.repeat(labels, np.diff(limits)).reshape(shape)
+
+
+def values_along(runs: Runs, values: NDArray[Value], row: int) -> tuple[Ints, NDArray[Value]]:
+    """Label and value of each pixel of the runs, in their order.
+
+    Args:
+        values: (H, W), of rows ``row`` and below.
+    """
+    lengths = (runs.stop - runs.start).astype(np.int64)
+    begins = (runs.row - row).astype(np.int64) * values.shape[1] + runs.start
+    pixels = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+    return np.repeat(runs.label, lengths), values.reshape(-1)[pixels]

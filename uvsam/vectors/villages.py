@@ -88,7 +88,7 @@ def villages_from_scores(
     area, perimeter = planar_measures(on_ground) if crs is None else geodesic_measures(placed, crs)
     order = np.lexsort((kept, -area))
     loses, gains = (pixels[kept] / regions.pixels[kept] for pixels in band)
-    said = {} if support is None else support.means(regions)
+    said = {} if support is None else support.means(regions, run=run)
     villages = make_frame(
         VILLAGES,
         placed[order],
