@@ -17,6 +17,8 @@ from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
 
 STRIP_PX = 2_000_000
+CACHED_PX = 100_000
+"""Pixels that are resampled at a time: in single precision, a megabyte that the processor's cache holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +98,18 @@ class SceneReader:
         cols = downsample_weights(window.col, window.width, scale_x, width)
         left, right = source_range(window.col, window.width, scale_x, width)
         strip = max(1, int(STRIP_PX / (max(right - left, 1) * max(scale_y, 1.0))))  # rows at a time: bounds the memory
+        step = max(1, int(CACHED_PX / (max(right - left, 1) * max(scale_y, 1.0))))
         for top in range(0, window.height, strip):
             count = min(strip, window.height - top)
             first, stop = source_range(window.row + top, count, scale_y, height)
-            source = Window(first, left, stop - first, right - left)
-            rows = downsample_weights(window.row + top, count, scale_y, height)
-            part = slice(top, top + count)
-            pixels[:, part], valid[part] = downsample(*self._read(source), rows, cols)
+            raw, seen = self._raw(Window(first, left, stop - first, right - left))
+            for part_top in range(top, top + count, step):
+                part_count = min(step, top + count - part_top)
+                part_first, part_stop = source_range(window.row + part_top, part_count, scale_y, height)
+                source = slice(part_first - first, part_stop - first)
+                rows = downsample_weights(window.row + part_top, part_count, scale_y, height)
+                part = slice(part_top, part_top + part_count)
+                pixels[:, part], valid[part] = downsample(*self._stretched(raw[:, source], seen[source]), rows, cols)
         return Chip(pixels, valid, geobox)
 
     def _read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -117,10 +124,15 @@ class SceneReader:
         return pixels, valid
 
     def _read_inside(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return self._stretched(*self._raw(window))
+
+    def _raw(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         with gdal_environment(self.scene.uri):  # this may be another thread than the one that opened the scene
-            raw, valid = read_raw(self._dataset, self.scene.bands, window)
+            return read_raw(self._dataset, self.scene.bands, window)
+
+    def _stretched(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         if not valid.any():  # a gap of a mosaic
-            return np.zeros((3, *window.shape), dtype=np.float32), valid
+            return np.zeros((3, *valid.shape), dtype=np.float32), valid
         pixels = self.stretch.apply(raw)
         if not valid.all():
             pixels[:, ~valid] = 0

@@ -70,20 +70,21 @@ def downsample(
     Returns:
         pixels (C, H, W), 0 where invalid, and valid (H, W).
     """
-    result = np.empty((len(pixels), rows.shape[0], cols.shape[0]), np.float32)
-    for index, source in enumerate(pixels):
-        result[index] = _both_axes(source, rows, cols)
+    result = _both_axes(pixels, rows, cols)
     if valid.all():
         return result, np.outer(np.diff(rows.indptr) > 0, np.diff(cols.indptr) > 0)
-    seen = _both_axes(valid.astype(np.float32), rows, cols)
+    seen = _both_axes(valid.astype(np.float32)[None], rows, cols)[0]
     seen[seen > 1 - WHOLE] = 1  # where all is seen, the value is that of a window without a hole, to the digit
     enough = seen >= 0.5 - WHOLE
     return np.where(enough, result / np.where(enough, seen, 1), np.float32(0)), enough
 
 
-def _both_axes(plane: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
-    half = np.ascontiguousarray((rows @ plane).T)
-    result: NDArray[np.float32] = (cols @ half).T
+def _both_axes(planes: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
+    """(C, h, w) to (C, H, W), all planes in one product for each axis."""
+    (count, height, width), shape = planes.shape, (rows.shape[0], cols.shape[0])
+    lines = np.ascontiguousarray(planes.swapaxes(0, 1)).reshape(height, count * width)
+    half = np.ascontiguousarray((rows @ lines).reshape(shape[0] * count, width).T)
+    result: NDArray[np.float32] = (cols @ half).T.reshape(shape[0], count, shape[1]).swapaxes(0, 1)
     return result
 
 
