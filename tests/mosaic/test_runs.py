@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from uvsam.mosaic.runs import find_runs, label_runs, paint_runs
+from uvsam.mosaic.runs import find_runs, label_runs, paint_blocks, paint_runs, values_along
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
 
@@ -29,3 +29,31 @@ def test_labels_of_runs_are_those_of_the_pixels(mask, row):
     expected, expected_count = ndimage.label(mask)
     assert count == expected_count
     assert (paint_runs(runs, row, mask.shape) == expected).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    hnp.arrays(np.int32, shapes, elements=st.sampled_from([0, 0, 0, 0, 0, 1, 2])), st.integers(0, 1000),
+    st.tuples(st.integers(1, 25), st.integers(1, 25)),
+)  # fmt: skip
+def test_blocks_with_a_run_are_painted_once_and_no_others(labels, row, block):
+    height, width = labels.shape
+    painted, times = np.zeros_like(labels), np.zeros_like(labels)
+    for top, left, part in paint_blocks(find_runs(labels, row), range(row, row + height), block, width):
+        place = slice(top - row, top - row + part.shape[0]), slice(left, left + part.shape[1])
+        painted[place] = part
+        times[place] += 1
+    assert (painted == labels).all()
+    for top in range(0, height, block[0]):
+        for left in range(0, width, block[1]):
+            place = slice(top, top + block[0]), slice(left, left + block[1])
+            assert (times[place] == labels[place].any()).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(hnp.arrays(np.int32, shapes, elements=st.integers(0, 3)), st.integers(0, 1000), st.data())
+def test_values_along_runs_are_those_of_their_pixels(labels, row, data):
+    values = data.draw(hnp.arrays(np.uint8, labels.shape))
+    label, value = values_along(find_runs(labels, row), values, row)
+    assert (label == labels[labels > 0]).all()
+    assert (value == values[labels > 0]).all()

@@ -24,7 +24,7 @@ from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import OutputError
 from uvsam.mosaic.regions import Regions, RegionStrip
 from uvsam.mosaic.runs import values_along
-from uvsam.mosaic.scores import LEVELS, lowest_level, quantise
+from uvsam.mosaic.scores import LEVELS, block_shape, lowest_level, quantise
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS
 from uvsam.raster.access import open_dataset
@@ -34,8 +34,6 @@ from uvsam.raster.writer import RasterWriter
 
 Floats = NDArray[np.float32]
 FuseRule = Callable[[Floats, Floats], Floats]
-
-BLOCK_PX = 512
 
 NUDGE = np.float32(1.5)
 
@@ -268,14 +266,13 @@ def fuse_scores(
         OutputError: a raster cannot be written.
     """
     pixels = 0
-    height, width = geobox.shape
+    (height, width), block = geobox.shape, block_shape(scores_path)
     with (
         open_dataset(str(scores_path)) as scores,
         open_dataset(str(labels_path)) as labels,
-        RasterWriter(out_path, geobox, nodata=0, block_px=_block_px(scores), zlevel=1) as writer,
-        RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=_block_px(scores), zlevel=1) as owners,
+        RasterWriter(out_path, geobox, nodata=0, block_px=block, zlevel=1) as writer,
+        RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=block, zlevel=1) as owners,
     ):
-        block = _block_px(scores)
         numbers = instances.by_block(block)
         rows = math.ceil(height / block[0])
         for row in range(rows):
@@ -291,12 +288,6 @@ def fuse_scores(
                 writer.write(values, window.row, window.col)
             progress("putting outlines together (rows of blocks)", row + 1, rows)
     return pixels
-
-
-def _block_px(dataset: Any) -> tuple[int, int]:
-    """Blocks of a tiled file as they are, so that each is read once."""
-    height, width = dataset.block_shapes[0]
-    return (height, width) if height % 16 == width % 16 == 0 and width < dataset.width else (BLOCK_PX, BLOCK_PX)
 
 
 def _read(dataset: Any, window: Window) -> Any:

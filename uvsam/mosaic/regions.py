@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
-from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs, paint_runs
-from uvsam.mosaic.scores import LEVELS, Strip, lowest_level, plan_strips, raster_shape, read_strip
+from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs, paint_blocks, paint_runs
+from uvsam.mosaic.scores import LEVELS, Strip, block_shape, lowest_level, plan_strips, raster_shape, read_strip
 from uvsam.progress import Progress, silent
 from uvsam.raster.writer import RasterWriter
 
@@ -181,9 +181,11 @@ def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
     Raises:
         OutputError: the raster cannot be written.
     """
-    with RasterWriter(path, geobox, dtype="int32", nodata=0, zlevel=1) as writer:
-        for row, labels in region_strips(regions):
-            writer.write(labels, row, 0)
+    block = block_shape(regions.scores_path)
+    with RasterWriter(path, geobox, dtype="int32", nodata=0, block_px=block, zlevel=1) as writer:
+        for strip in regions.strips:
+            for row, col, labels in paint_blocks(strip.runs(), strip.rows, block, geobox.shape[1]):
+                writer.write(labels, row, col)
 
 
 def _halo_px(rules: RegionRules, gsd_m: tuple[float, float]) -> int:

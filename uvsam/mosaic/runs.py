@@ -1,5 +1,6 @@
 """Pixels as runs: the stretches of equal pixels in each row, which are far fewer than pixels."""
 
+from collections.abc import Iterator
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -62,15 +63,35 @@ def label_runs(runs: Runs) -> tuple[Runs, int]:
     return runs._replace(label=label + np.int32(1)), int(found)
 
 
-def paint_runs(runs: Runs, row: int, shape: tuple[int, int]) -> Ints:
-    """(H, W) labels, 0 for none, of rows ``row`` and below."""
-    before = (runs.row - row).astype(np.int64) * shape[1]
+def paint_runs(runs: Runs, row: int, shape: tuple[int, int], col: int = 0) -> Ints:
+    """(H, W) labels, 0 for none, of the window whose first pixel is at ``row`` and ``col`` and which holds the runs."""
+    before = (runs.row - row).astype(np.int64) * shape[1] - col
     limits = np.empty(2 * len(before) + 2, np.int64)
     limits[0], limits[-1] = 0, shape[0] * shape[1]
     limits[1:-1:2], limits[2:-1:2] = before + runs.start, before + runs.stop
     labels = np.zeros(len(limits) - 1, np.int32)
     labels[1::2] = runs.label
     return np.repeat(labels, np.diff(limits)).reshape(shape)
+
+
+def paint_blocks(runs: Runs, rows: range, block: tuple[int, int], width: int) -> Iterator[tuple[int, int, Ints]]:
+    """(first row, first column, labels) of the blocks that have a run; those side by side are one window.
+
+    Args:
+        rows: that hold the runs; blocks begin at the first.
+        block: (height, width).
+        width: of the raster.
+    """
+    for row in range(rows.start, rows.stop, block[0]):
+        stop = min(row + block[0], rows.stop)
+        here = runs.take(slice(*np.searchsorted(runs.row, [row, stop])))
+        covers = np.zeros(-(-width // block[1]) + 1, np.int64)  # how many more runs there are than in the block before
+        np.add.at(covers, here.start // block[1], 1)
+        np.add.at(covers, (here.stop - 1) // block[1] + 1, -1)
+        edges = np.flatnonzero(np.diff(np.cumsum(covers) > 0, prepend=False)) * block[1]
+        for left, right in edges.reshape(-1, 2).tolist():
+            some = here.take((here.start >= left) & (here.start < right))
+            yield row, left, paint_runs(some, row, (stop - row, min(right, width) - left), left)
 
 
 def values_along(runs: Runs, values: NDArray[Value], row: int) -> tuple[Ints, NDArray[Value]]:

@@ -21,6 +21,7 @@ MEANING = Meaning("probability of village", scale=1 / LEVELS, offset=-1 / LEVELS
 """Of the bytes; GIS that know of scale and offset show scores."""
 STRIP_PX = 16_000_000
 MIN_STRIP_ROWS = 64
+BLOCK_PX = 512
 MOST_BLOCKS = 4
 """A strip may be so many times as high as planned, where its raster has high blocks."""
 
@@ -139,6 +140,17 @@ def raster_shape(path: Path | str) -> tuple[int, int]:
     """
     with _opened(path) as dataset:
         return int(dataset.height), int(dataset.width)
+
+
+def block_shape(path: Path | str) -> tuple[int, int]:
+    """(height, width) of the blocks of a tiled raster, so that each is read once; else squares.
+
+    Raises:
+        SceneError: the raster cannot be opened.
+    """
+    with _opened(path) as dataset:
+        height, width = dataset.block_shapes[0]
+        return (height, width) if height % 16 == width % 16 == 0 and width < dataset.width else (BLOCK_PX, BLOCK_PX)
 
 
 @contextmanager
