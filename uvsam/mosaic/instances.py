@@ -30,7 +30,7 @@ from uvsam.prompts import CELLS
 from uvsam.raster.access import open_dataset
 from uvsam.raster.resample import upsample_scores
 from uvsam.raster.window import Window
-from uvsam.raster.writer import RasterWriter
+from uvsam.raster.writer import RasterWriter, quick_compression
 
 Floats = NDArray[np.float32]
 FuseRule = Callable[[Floats, Floats], Floats]
@@ -270,8 +270,8 @@ def fuse_scores(
     with (
         open_dataset(str(scores_path)) as scores,
         open_dataset(str(labels_path)) as labels,
-        RasterWriter(out_path, geobox, nodata=0, block_px=block, zlevel=1) as writer,
-        RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=block, zlevel=1) as owners,
+        RasterWriter(out_path, geobox, nodata=0, block_px=block, **quick_compression()) as writer,
+        RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as owners,
     ):
         numbers = instances.by_block(block)
         rows = math.ceil(height / block[0])

@@ -17,7 +17,7 @@ from uvsam.mosaic.morphology import close_mask, disc_half_widths
 from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs, paint_blocks, paint_runs
 from uvsam.mosaic.scores import LEVELS, Strip, block_shape, lowest_level, plan_strips, raster_shape, read_strip
 from uvsam.progress import Progress, silent
-from uvsam.raster.writer import RasterWriter
+from uvsam.raster.writer import RasterWriter, quick_compression
 
 _NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
 
@@ -182,7 +182,7 @@ def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
         OutputError: the raster cannot be written.
     """
     block = block_shape(regions.scores_path)
-    with RasterWriter(path, geobox, dtype="int32", nodata=0, block_px=block, zlevel=1) as writer:
+    with RasterWriter(path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as writer:
         for strip in regions.strips:
             for row, col, labels in paint_blocks(strip.runs(), strip.rows, block, geobox.shape[1]):
                 writer.write(labels, row, col)

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
 from uvsam.mosaic.scores import read_strips, strip_rows
-from uvsam.raster.writer import Meaning, RasterWriter
+from uvsam.raster.writer import Meaning, RasterWriter, quick_compression
 
 MASK = Meaning("1: village, 0: other")
 OTHER, VILLAGE, NOT_LOOKED_AT = 0, 1, 255
@@ -32,7 +32,9 @@ def write_mask(path: Path, score_path: Path | str, geobox: GeoBox, polygons: NDA
     """
     width = int(geobox.shape[1])
     tree = shapely.STRtree(polygons)
-    with RasterWriter(path, geobox, nodata=NOT_LOOKED_AT, block_px=(BLOCK_PX, BLOCK_PX), zlevel=1) as writer:
+    with RasterWriter(
+        path, geobox, nodata=NOT_LOOKED_AT, block_px=(BLOCK_PX, BLOCK_PX), **quick_compression()
+    ) as writer:
         for strip in read_strips(score_path, rows=strip_rows(width, block_rows=BLOCK_PX)):
             mask = np.where(strip.values == 0, np.uint8(NOT_LOOKED_AT), np.uint8(OTHER))
             here = polygons[tree.query(shapely.box(0, strip.row, width, strip.row + strip.rows))]

@@ -29,7 +29,7 @@ from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import upsample_scores
 from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
-from uvsam.raster.writer import RasterWriter
+from uvsam.raster.writer import RasterWriter, quick_compression
 from uvsam.tiles import Tile, TilePlan
 
 _RECORD = struct.Struct("<QI")
@@ -172,7 +172,7 @@ def _assemble(scoring: Scoring, log: Log, path: Path, float16_path: Path | None)
     plan, geobox = scoring.plan, scoring.scene.geobox
     computed = pixels = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(RasterWriter(path, geobox, nodata=0, block_px=plan.core_px, zlevel=1))
+        writer = stack.enter_context(RasterWriter(path, geobox, nodata=0, block_px=plan.core_px, **quick_compression()))
         exact = None
         if float16_path is not None:  # GDAL's way to store half precision: float32 with 16 bits
             options = {"dtype": "float32", "nodata": math.nan, "block_px": plan.core_px, "NBITS": 16}
