@@ -13,7 +13,8 @@ from rasterio.features import rasterize
 from rasterio.io import MemoryFile
 from scipy import ndimage
 
-from uvsam.mosaic.regions import RegionRules, find_regions, region_strips
+from uvsam.mosaic.regions import RegionRules, find_regions
+from uvsam.mosaic.runs import paint_runs
 from uvsam.mosaic.scores import quantise
 from uvsam.vectors.polygonize import polygonize, polygonize_mask
 
@@ -141,8 +142,8 @@ def test_regions_in_strips_are_those_of_the_whole_array(shape, seed, smooth, nod
             dataset.write(values, 1)
         regions = find_regions(memory.name, rules, gsd_m, rows=rows)
         labels = np.zeros(shape, np.int32)
-        for row, ids in region_strips(regions):
-            labels[row : row + len(ids)] = ids
+        for strip in regions.strips:
+            labels[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), shape[1]))
     expected, means = whole_array_regions(values.astype(int), rules, gsd_m)
     assert (labels == expected).all()
     assert np.allclose(regions.mean_score, means)

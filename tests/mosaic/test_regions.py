@@ -6,7 +6,8 @@ from scipy import ndimage
 
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
-from uvsam.mosaic.regions import RegionRules, find_regions, region_strips, write_regions
+from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
+from uvsam.mosaic.runs import paint_runs
 
 
 def write(path, values):
@@ -25,8 +26,8 @@ def picture(rows):
 
 def drawn(regions, shape):
     labels = np.zeros(shape, int)
-    for row, ids in region_strips(regions):
-        labels[row : row + len(ids)] = ids
+    for strip in regions.strips:
+        labels[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), shape[1]))
     return labels
 
 

@@ -17,7 +17,8 @@ from uvsam.engine.journal import Log
 from uvsam.engine.work import Share
 from uvsam.errors import OutputError, SceneError, SettingsError
 from uvsam.mosaic.instances import Instance, Instances
-from uvsam.mosaic.regions import RegionRules, find_regions, region_strips
+from uvsam.mosaic.regions import RegionRules, find_regions
+from uvsam.mosaic.runs import paint_runs
 from uvsam.mosaic.scores import quantise
 from uvsam.prompts import PromptRules, Prompts
 from uvsam.raster.chips import SceneReader
@@ -141,8 +142,8 @@ def read(path: Path) -> np.ndarray:
 def drawn(path: Path, gsd_m: tuple[float, float] = (1, 1)) -> np.ndarray:
     """Regions of a score raster as pixels."""
     found = np.zeros(read(path).shape, np.int32)
-    for row, labels in region_strips(find_regions(path, RULES, gsd_m)):
-        found[row : row + len(labels)] = labels
+    for strip in find_regions(path, RULES, gsd_m).strips:
+        found[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), found.shape[1]))
     return found
 
 

@@ -1,6 +1,5 @@
 """Regions: connected villages of the score raster, across seams, in strips of rows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -163,17 +162,10 @@ def find_regions(
     )
 
 
-def region_strips(regions: Regions) -> Iterator[tuple[int, Ints]]:
-    """(first row, region of every pixel (rows, W) int32, 0 for none) for each strip that has a region, from the top."""
-    _, width = raster_shape(regions.scores_path)
-    for strip in regions.strips:
-        yield strip.rows.start, paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), width))
-
-
 def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
     """Write the region of every pixel as an int32 raster, 0 for none; blocks without a region take no space.
 
-    For reading regions in windows; strips are the cheaper way to pass over all of them.
+    For reading regions in windows; runs of strips are the cheaper way to pass over all of them.
 
     Args:
         geobox: grid of the score raster.
