@@ -6,13 +6,14 @@ crops' places, so that a pixel depends neither on the block it is computed in no
 """
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS
 from uvsam.raster.access import open_dataset
 from uvsam.raster.resample import upsample_scores
-from uvsam.raster.window import Window
+from uvsam.raster.window import Window, hull
 from uvsam.raster.writer import RasterWriter, quick_compression
 
 Floats = NDArray[np.float32]
@@ -143,9 +144,9 @@ class Instances:
         self._all.append(instance)
 
     def read(self, index: int) -> Floats:
-        """Mask number ``index`` (256, 256)."""
-        self._file.seek(index * CELLS * CELLS * 2)
-        cells = np.frombuffer(self._file.read(CELLS * CELLS * 2), np.float16)
+        """Mask number ``index`` (256, 256); may be asked by several threads."""
+        size = CELLS * CELLS * 2
+        cells = np.frombuffer(os.pread(self._file.fileno(), size, index * size), np.float16)
         return cells.reshape(CELLS, CELLS).astype(np.float32)
 
     def by_block(self, block_px: tuple[int, int]) -> dict[tuple[int, int], list[int]]:
@@ -159,6 +160,11 @@ class Instances:
                     blocks[row, col].append(index)
         return blocks
 
+    def ground(self, numbers: Iterable[int], window: Window) -> Window:
+        """The smallest part of a window that holds all that masks speak about in it."""
+        parts = [self._all[index].ground.intersection(window) for index in numbers]
+        return hull([part for part in parts if part.height and part.width])
+
     def of_regions(self, numbers: Iterable[int], window: Window) -> Iterator[tuple[int, Window, Floats]]:
         """What the masks say in a window: region, part of the window, log-odds there (NaN where they say nothing).
 
@@ -171,18 +177,16 @@ class Instances:
         for region, group in groupby(numbers, key=lambda index: self._all[index].region):
             indexes = list(group)
             parts = [self._all[index].ground.intersection(window) for index in indexes]
-            top, left = min(part.row for part in parts), min(part.col for part in parts)
-            bottom, right = max(part.row_stop for part in parts), max(part.col_stop for part in parts)
-            hull = Window(top, left, bottom - top, right - left)
-            total, weight = np.zeros((2, *hull.shape), np.float32)
+            whole = hull(parts)
+            total, weight = np.zeros((2, *whole.shape), np.float32)
             for index, part in zip(indexes, parts, strict=True):
                 crop = self._all[index].crop
-                inside = part._replace(row=part.row - top, col=part.col - left).slices
+                inside = part.within(whole).slices
                 importance = _rim_weight(crop, part, self.cell_xy)
                 total[inside] += importance * upsample_scores(self.read(index), crop, part, self.cell_xy)
                 weight[inside] += importance
             said = weight > 0
-            yield region, hull, np.where(said, total / np.where(said, weight, 1), np.float32(np.nan))
+            yield region, whole, np.where(said, total / np.where(said, weight, 1), np.float32(np.nan))
 
 
 def _rim_weight(crop: Window, part: Window, cell_xy: tuple[float, float]) -> Floats:
@@ -226,7 +230,7 @@ def fuse_block(
     owner = np.zeros(window.shape, np.int32)
     own_word = np.zeros(window.shape, bool)
     for region, part, said in instances.of_regions(numbers, window):
-        place = part._replace(row=part.row - window.row, col=part.col - window.col).slices
+        place = part.within(window).slices
         better = said > best[place]
         best[place] = np.where(better, said, best[place])
         owner[place] = np.where(better, region, owner[place])
@@ -249,6 +253,7 @@ def fuse_scores(
     out_path: Path,
     owner_path: Path,
     *,
+    run: Run = here,
     progress: Progress = silent,
 ) -> int:
     """Write the refined score raster, and an int32 raster of the regions whose masks decided, block by block.
@@ -258,6 +263,7 @@ def fuse_scores(
         labels_path: their regions (:func:`uvsam.mosaic.regions.write_regions`).
         rule: a key of :data:`FUSE`.
         outline: log-odds of a score where the masks have 0 (:func:`outline_log_odds`).
+        run: threads of this process.
 
     Returns:
         Pixels on which the generalist decided.
@@ -267,27 +273,52 @@ def fuse_scores(
     """
     pixels = 0
     (height, width), block = geobox.shape, block_shape(scores_path)
+    rows, cols = math.ceil(height / block[0]), math.ceil(width / block[1])
+
+    def fuse(task: _Block) -> tuple[Window, NDArray[np.uint8], NDArray[np.int32] | None]:
+        window, values, part, labels, numbers = task
+        if labels is None:
+            return window, values, None
+        owner = np.zeros(window.shape, np.int32)
+        place = part.within(window).slices
+        values[place], owner[place] = fuse_block(values[place], labels, part, instances, numbers, FUSE[rule], outline)
+        return window, values, owner
+
     with (
         open_dataset(str(scores_path)) as scores,
         open_dataset(str(labels_path)) as labels,
         RasterWriter(out_path, geobox, nodata=0, block_px=block, **quick_compression()) as writer,
         RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as owners,
     ):
-        numbers = instances.by_block(block)
-        rows = math.ceil(height / block[0])
-        for row in range(rows):
-            for col in range(math.ceil(width / block[1])):
+        spoken = instances.by_block(block)
+
+        def tasks() -> Iterator[_Block]:  # read here, as a dataset is for one thread
+            for row, col in product(range(rows), range(cols)):
                 window = Window(row * block[0], col * block[1], *block).intersection(Window(0, 0, height, width))
-                values = _read(scores, window)
-                if (row, col) in numbers:
-                    values, owner = fuse_block(
-                        values, _read(labels, window), window, instances, numbers[row, col], FUSE[rule], outline
-                    )
-                    owners.write(owner, window.row, window.col)
-                    pixels += int(np.count_nonzero(owner))
-                writer.write(values, window.row, window.col)
-            progress("putting outlines together (rows of blocks)", row + 1, rows)
+                numbers = spoken.get((row, col), [])
+                part = instances.ground(numbers, window)
+                yield _Block(
+                    window, _read(scores, window), part, _read(labels, part) if part.height else None, numbers
+                )  # fmt: skip
+
+        for done, (window, values, owner) in enumerate(in_order(run, fuse, tasks()), start=1):
+            writer.write(values, window.row, window.col)
+            if owner is not None:
+                owners.write(owner, window.row, window.col)
+                pixels += int(np.count_nonzero(owner))
+            if done % cols == 0:
+                progress("putting outlines together (rows of blocks)", done // cols, rows)
     return pixels
+
+
+class _Block(NamedTuple):
+    """A block of the score raster and its scores; the part of it that masks speak about, and its regions."""
+
+    window: Window
+    values: NDArray[np.uint8]
+    part: Window
+    labels: NDArray[np.int32] | None
+    numbers: list[int]
 
 
 def _read(dataset: Any, window: Window) -> Any:

@@ -162,21 +162,23 @@ def find_regions(
     )
 
 
-def write_regions(regions: Regions, geobox: GeoBox, path: Path) -> None:
+def write_regions(regions: Regions, geobox: GeoBox, path: Path, *, run: Run = here) -> None:
     """Write the region of every pixel as an int32 raster, 0 for none; blocks without a region take no space.
 
     For reading regions in windows; runs of strips are the cheaper way to pass over all of them.
 
     Args:
         geobox: grid of the score raster.
+        run: where strips are looked at.
 
     Raises:
         OutputError: the raster cannot be written.
     """
     block = block_shape(regions.scores_path)
     with RasterWriter(path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as writer:
-        for strip in regions.strips:
-            for row, col, labels in paint_blocks(strip.runs(), strip.rows, block, geobox.shape[1]):
+        found = in_order(run, RegionStrip.runs, regions.strips)
+        for strip, runs in zip(regions.strips, found, strict=True):
+            for row, col, labels in paint_blocks(runs, strip.rows, block, geobox.shape[1]):
                 writer.write(labels, row, col)
 
 

@@ -119,7 +119,7 @@ class SceneReader:
         pixels = np.zeros((3, *window.shape), dtype=np.float32)
         valid = np.zeros(window.shape, dtype=bool)
         if inside.height and inside.width:
-            place = inside._replace(row=inside.row - window.row, col=inside.col - window.col).slices
+            place = inside.within(window).slices
             pixels[:, *place], valid[place] = self._read_inside(inside)
         return pixels, valid
 

@@ -1,5 +1,6 @@
 """A rectangle of pixels."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -30,6 +31,10 @@ class Window(NamedTuple):
         width = max(0, min(self.col_stop, other.col_stop) - col)
         return Window(row, col, height, width)
 
+    def within(self, other: "Window") -> "Window":
+        """The same, counted from the first row and column of another one."""
+        return self._replace(row=self.row - other.row, col=self.col - other.col)
+
     def pad(self, px: int) -> "Window":
         """Grown by ``px`` pixels on every side."""
         return Window(self.row - px, self.col - px, self.height + 2 * px, self.width + 2 * px)
@@ -37,3 +42,12 @@ class Window(NamedTuple):
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.row, self.row_stop), slice(self.col, self.col_stop)
+
+
+def hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds some; of none, one without a pixel."""
+    if not windows:
+        return Window(0, 0, 0, 0)
+    row, col = min(window.row for window in windows), min(window.col for window in windows)
+    stop, col_stop = max(window.row_stop for window in windows), max(window.col_stop for window in windows)
+    return Window(row, col, stop - row, col_stop - col)

@@ -24,12 +24,14 @@ class Computing:
     Attributes:
         run: hands tasks to other processes; None is this one.
         strips: hands out what needs no model: to the same, or to threads of this process.
+        threads: of this process, for what pixels would have to travel for.
     """
 
     recipe: ModelsRecipe
     models: Models
     run: Run | None
     strips: Run
+    threads: Run
 
     def tiles(self) -> Share:
         """For pass A."""
@@ -68,12 +70,12 @@ def open_computing(
     Raises:
         SettingsError: nobody answers at ``dask``, or there is no worker.
     """
-    if workers is None and dask is None:
-        with open_run(torch.get_num_threads()) as strips:
-            yield Computing(recipe, models, None, strips)
-        return
-    with open_run(workers or 1, processes=True, dask=dask, even_one=True) as run:
-        yield Computing(recipe, models, run, run)
+    with open_run(torch.get_num_threads()) as threads:
+        if workers is None and dask is None:
+            yield Computing(recipe, models, None, threads, threads)
+            return
+        with open_run(workers or 1, processes=True, dask=dask, even_one=True) as run:
+            yield Computing(recipe, models, run, run, threads)
 
 
 def specialist_of(recipe: ModelsRecipe) -> Specialist:

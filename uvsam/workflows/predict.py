@@ -168,8 +168,8 @@ def predict(
             scores = folder / "refined.tif"
             refined, failed_crops = refine_scene(
                 scene, stretch, Asked(refiner.generalist, refiner.tokens), rough, rules, scores, open_log=journal.log,
-                share=computing.crops(), run=computing.strips, window_m=refiner.window_m, fuse=refiner.fuse,
-                min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, progress=progress,
+                share=computing.crops(), run=computing.strips, threads=computing.threads, window_m=refiner.window_m,
+                fuse=refiner.fuse, min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, progress=progress,
             )  # fmt: skip
             failures += failed_crops
         villages, coverage = villages_from_scores(

@@ -263,6 +263,7 @@ def refine_scene(
     open_log: Callable[[str], Log],
     share: Share = ALONE,
     run: Run = here,
+    threads: Run = here,
     window_m: float,
     fuse: str = "sam",
     min_prompt_m2: float = 0.0,
@@ -284,6 +285,7 @@ def refine_scene(
         fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
         min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
         run: where regions are found.
+        threads: of this process, where masks become scores.
         open_log: from a name to the log of that name; crops that are in it are not computed again.
 
     Returns:
@@ -314,7 +316,7 @@ def refine_scene(
     quality = _Quality(len(regions))
     owner_path = out_path.with_name(f"{out_path.stem}_owner.tif")
     labels_path = out_path.with_name(f"{out_path.stem}_regions.tif")
-    write_regions(regions, scene.geobox, labels_path)
+    write_regions(regions, scene.geobox, labels_path, run=run)
     refining = Refining(scene, stretch, grid, tuple(crops), scores_path, labels_path, prompt_rules, outline)
     log = open_log(f"crops-{zlib.crc32(repr(crops).encode()):08x}")  # of other scores the crops are others
     failed = complete(
@@ -331,8 +333,9 @@ def refine_scene(
                 instances.add(place, answer["mask"].astype(np.float32))
             quality.add(answers)
         pixels = fuse_scores(
-            scores_path, labels_path, instances, scene.geobox, fuse, outline, out_path, owner_path, progress=progress
-        )
+            scores_path, labels_path, instances, scene.geobox, fuse, outline, out_path, owner_path, run=threads,
+            progress=progress,
+        )  # fmt: skip
     refined = Refined(
         regions=len(regions),
         refined=quality.refined,

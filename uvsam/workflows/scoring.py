@@ -210,8 +210,7 @@ def read_tile(reader: SceneReader, plan: TilePlan, tile: Tile, area_px: BaseGeom
             return ReadTile(tile, None, valid)
     if plan.scale_xy == (1.0, 1.0):
         chip = reader.read(tile.chip)
-        inner = Window(tile.core.row - tile.chip.row, tile.core.col - tile.chip.col, *tile.core.shape)
-        valid &= chip.valid[inner.slices]
+        valid &= chip.valid[tile.core.within(tile.chip).slices]
         return ReadTile(tile, chip if valid.any() else None, valid)
     valid &= reader.read_valid(tile.core)
     chip_or_none = reader.read_resampled(tile.chip, plan.scale_xy) if valid.any() else None
