@@ -1,6 +1,7 @@
 """A compiled network says what PyTorch says, from any thread, in any batch; what cannot be compiled stays as it is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ from uvsam.prompts import CELLS, Prompts
 pytest.importorskip("openvino")
 
 
-def compiled(network: nn.Module, image: Tensor, threads: int = 1) -> Compiled:
+def compiled(network: nn.Module, image: Tensor, threads: int = 1, folder: Path | None = None) -> Compiled:
     """Compiled for the shape of an image, and not left to PyTorch."""
-    made = Compiled(network.eval(), threads)
+    made = Compiled(network.eval(), threads, folder)
     made(image)
     assert None not in made._models.values()
     return made
@@ -109,3 +110,40 @@ def test_what_says_something_else_stays_with_pytorch() -> None:
     made = Compiled(Wrong().eval(), 1)
     made(torch.zeros(1, 3, 32, 32))
     assert list(made._models.values()) == [None]
+
+
+def test_what_is_kept_says_the_same_to_the_digit(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network, images = build_network(Network(), 2).eval(), torch.randn(1, 3, 64, 96)
+    made = Compiled(network, 1, tmp_path / "kept")
+    expected = made(images)
+    network.forward = None  # type: ignore[assignment]  # so nothing can be traced any more
+    again = Compiled(network, 1, tmp_path / "kept")
+    assert torch.equal(again(images), expected)
+
+
+def test_other_weights_and_shapes_are_other_networks(tmp_path: Path) -> None:
+    network = nn.Conv2d(3, 2, 3).eval()
+    images = torch.randn(1, 3, 32, 32)
+    for _ in range(2):
+        for given in (images, images[..., :20]):
+            with torch.no_grad():
+                assert_close(Compiled(network, 1, tmp_path)(given), network(given))
+        with torch.no_grad():
+            network.weight += 1
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("harm", ["damaged", "cut off", "no place"])
+def test_what_cannot_be_kept_or_read_is_made_again(harm: str, tmp_path: Path) -> None:
+    network, images, folder = nn.Conv2d(3, 2, 3).eval(), torch.randn(1, 3, 32, 32), tmp_path / "kept"
+    if harm == "no place":
+        folder.write_text("a file where the folder should be")
+    else:
+        Compiled(network, 1, folder)(images)
+        (weights,) = folder.glob("*/network.bin")
+        held = weights.read_bytes()
+        weights.write_bytes(held[:-4] if harm == "cut off" else held[:3] + bytes([held[3] ^ 64]) + held[4:])
+    made = compiled(network, images, folder=folder)
+    with torch.no_grad():
+        assert_close(made(images), network(images))

@@ -38,6 +38,11 @@ def cache_path(card: GeneralistCard, cache: Path | None = None) -> Path:
     return folder / f"{card.name}-{source.sha256[:8]}{source.suffix}"
 
 
+def compiled_folder(cache: Path | None = None) -> Path:
+    """Where networks are kept as OpenVINO reads them; see ``models.kept``."""
+    return (cache or platformdirs.user_cache_path("uvsam")) / "compiled"
+
+
 def source_of(card: GeneralistCard) -> Source:
     """Where the weights of ``card`` can be fetched.
 

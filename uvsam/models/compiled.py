@@ -2,11 +2,15 @@
 
 import threading
 import warnings
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from uvsam.models import kept
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch, as a share of the largest value (at least 1), with which a network is used."""
@@ -27,10 +31,11 @@ class Compiled:
     Args:
         network: on the processor, in evaluation mode.
         threads: that call it at the same time.
+        folder: where compiled networks are kept from one run to the next; None: nowhere.
     """
 
-    def __init__(self, network: nn.Module, threads: int) -> None:
-        self.network, self.threads = network, threads
+    def __init__(self, network: nn.Module, threads: int, folder: Path | None = None) -> None:
+        self.network, self.threads, self.folder = network, threads, folder
         self._models: dict[Shapes, Any] = {}
         self._lock = threading.Lock()
         self._of_thread = threading.local()
@@ -57,19 +62,29 @@ class Compiled:
         return requests[shapes]
 
     def _compile(self, shapes: Shapes) -> Any:
-        """Traced and compared on small images where that goes, as it takes less memory."""
+        """As it was kept; else traced and compared, on small images where that goes, as it takes less memory."""
+        folder = self.folder
+        key = kept.fingerprint(self.network, shapes) if folder else ""
+        if folder and (known := kept.read(folder, key, _openvino()[0])):
+            with suppress(RuntimeError):
+                return self._for_shapes(known, shapes)
         small = tuple((*shape[:2], *(min(side, SAMPLE_PX) for side in shape[2:])) for shape in shapes)
         alike = all(len(shape) == 4 for shape in shapes)
-        return (self._compile_by(small, shapes) if alike else None) or self._compile_by(shapes, shapes)
+        described = (self._described(small) if alike else None) or self._described(shapes)
+        if described is None:
+            return None
+        with suppress(RuntimeError):  # a shape that it cannot have
+            compiled = self._for_shapes(described, shapes)
+            if folder:
+                kept.keep(folder, key, described)
+            return compiled
+        return None
 
-    def _compile_by(self, sample: Shapes, shapes: Shapes) -> Any:
+    def _described(self, sample: Shapes) -> Any:
+        """The network as OpenVINO reads it, where it says of a sample what PyTorch does; else None."""
         from openvino import Type
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": self.threads,
-            "ENABLE_CPU_PINNING": False,  # else all processes of a machine sit on its first core
-        }  # fmt: skip
         noise = torch.Generator().manual_seed(0)
         inputs = tuple(torch.randn(shape, generator=noise) for shape in sample)
         try:
@@ -82,22 +97,24 @@ class Compiled:
                 for place in read.get_inputs():
                     read.set_element_type(place, Type.f32)
                 described = frontend.convert(read)
-            found = _infer(_compile_for(described, sample, settings).create_infer_request(), inputs)
+            found = _infer(self._for_shapes(described, sample).create_infer_request(), inputs)
             expected = self.network(*inputs)
             expected = (expected,) if isinstance(expected, Tensor) else expected
-            close = all(_close(*pair) for pair in zip(found, expected, strict=True))
-            return _compile_for(described, shapes, settings) if close else None
+            return described if all(_close(*pair) for pair in zip(found, expected, strict=True)) else None
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             return None  # it knows no such operation, or no such shape; PyTorch does
+
+    def _for_shapes(self, described: Any, shapes: Shapes) -> Any:
+        described.reshape({number: list(shape) for number, shape in enumerate(shapes)})
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": self.threads,
+            "ENABLE_CPU_PINNING": False,  # else all processes of a machine sit on its first core
+        }  # fmt: skip
+        return _openvino()[0].compile_model(described, "CPU", settings)
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1))
-
-
-def _compile_for(described: Any, shapes: Shapes, settings: dict[str, Any]) -> Any:
-    described.reshape({number: list(shape) for number, shape in enumerate(shapes)})
-    return _openvino()[0].compile_model(described, "CPU", settings)
 
 
 @lru_cache(maxsize=1)

@@ -163,10 +163,11 @@ class Specialist:
         self._run: Callable[[Tensor], Tensor] = self.network
         self._fuse: Callable[[Tensor], Tensor] = Fusing(self.network)
 
-    def compiled(self, threads: int) -> "Specialist":
+    def compiled(self, threads: int, folder: Path | None = None) -> "Specialist":
         """The same on a processor, faster; see :class:`~uvsam.models.compiled.Compiled`."""
         faster = copy.copy(self)
-        faster._run, faster._fuse = Compiled(self.network, threads), Compiled(Fusing(self.network).eval(), threads)
+        faster._run = Compiled(self.network, threads, folder)
+        faster._fuse = Compiled(Fusing(self.network).eval(), threads, folder)
         return faster
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from uvsam.catalog.cache import compiled_folder
 from uvsam.catalog.cards import ModelCard, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import UvSamCard, load_predict_card
@@ -28,7 +29,7 @@ class ModelsRecipe:
     """How to build the models of a run. Small and picklable: this crosses process borders, never a model.
 
     Attributes:
-        cache: folder of fetched weights; None is the user's cache folder.
+        cache: folder of fetched weights, and of compiled networks; None is the user's cache folder.
     """
 
     settings: PredictSettings
@@ -38,7 +39,9 @@ class ModelsRecipe:
         """See :func:`load_models`; the card is that of ``settings.model``."""
         device = choose_device(self.settings.device)
         models = load_models(load_predict_card(self.settings.model), self.settings, device, self.cache)
-        return models.compiled() if choose_runtime(self.settings.runtime, device) == "openvino" else models
+        if choose_runtime(self.settings.runtime, device) == "openvino":
+            return models.compiled(compiled_folder(self.cache))
+        return models
 
 
 def choose_device(name: str) -> str:
@@ -104,13 +107,17 @@ class Models:
     specialist: Specialist
     refiner: Refiner | None
 
-    def compiled(self) -> "Models":
-        """The same, faster on a processor; a large generalist, which takes all cores for one crop, stays as it is."""
+    def compiled(self, folder: Path | None = None) -> "Models":
+        """The same, faster on a processor; a large generalist, which takes all cores for one crop, stays as it is.
+
+        Args:
+            folder: where compiled networks are kept from one run to the next; None: nowhere.
+        """
         threads = torch.get_num_threads()
-        specialist, refiner = self.specialist.compiled(threads), self.refiner
+        specialist, refiner = self.specialist.compiled(threads, folder), self.refiner
         if refiner is not None and not is_large(refiner.generalist):
             tokens = refiner.tokens and replace(refiner.tokens, specialist=specialist)
-            refiner = replace(refiner, generalist=refiner.generalist.compiled(threads), tokens=tokens)
+            refiner = replace(refiner, generalist=refiner.generalist.compiled(threads, folder), tokens=tokens)
         return Models(specialist, refiner)
 
 

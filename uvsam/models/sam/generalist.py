@@ -81,11 +81,11 @@ class Generalist:
         self._answer: Answer = lambda embedding, sparse, dense: self.network.answer(embedding[0], sparse, dense)
         self._at_once = 4 if self.device.type == "cpu" else 16  # on a CPU, 8 take half as long again as 2 times 4
 
-    def compiled(self, threads: int) -> "Generalist":
+    def compiled(self, threads: int, folder: Path | None = None) -> "Generalist":
         """The same on a processor, faster; see :class:`~uvsam.models.compiled.Compiled`."""
         faster = copy.copy(self)
-        faster._encode = Compiled(self.network.image_encoder, threads)
-        faster._answer, faster._at_once = Compiled(Answering(self.network).eval(), threads), 1
+        faster._encode = Compiled(self.network.image_encoder, threads, folder)
+        faster._answer, faster._at_once = Compiled(Answering(self.network).eval(), threads, folder), 1
         return faster
 
     @property

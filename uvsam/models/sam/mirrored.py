@@ -1,5 +1,7 @@
 """A generalist that looks twice."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, stack
@@ -19,9 +21,9 @@ class Mirrored:
     def __init__(self, generalist: Generalist) -> None:
         self.generalist = generalist
 
-    def compiled(self, threads: int) -> "Mirrored":
+    def compiled(self, threads: int, folder: Path | None = None) -> "Mirrored":
         """The same on a processor, faster."""
-        return Mirrored(self.generalist.compiled(threads))
+        return Mirrored(self.generalist.compiled(threads, folder))
 
     @property
     def input_px(self) -> int:

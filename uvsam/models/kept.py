@@ -1,0 +1,74 @@
+"""Networks as OpenVINO reads them, kept from one run to the next: tracing and comparing one takes a second or more.
+
+Each is a folder, named by all that decides on what it computes, with a checksum. What is missing, damaged or cannot be
+written is made again, without a word.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from uvsam.catalog.cards import file_sha256
+
+MOST = 16
+"""Networks of some 20 MB each that a folder holds; those that were used last."""
+_FILES = ("network.xml", "network.bin")
+_MAKERS = ("uvsam", "torch", "openvino", "segmentation-models-pytorch", "timm", "segment-anything")
+
+
+def fingerprint(network: nn.Module, shapes: Any) -> str:
+    """What decides on what a network computes: weights, structure, our code, libraries, the shapes of its inputs."""
+    found = hashlib.sha256(_code())
+    found.update(repr((shapes, network)).encode())
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.contiguous().numpy().data)
+    return found.hexdigest()[:32]
+
+
+@cache
+def _code() -> bytes:
+    found = hashlib.sha256(repr([importlib.metadata.version(name) for name in _MAKERS]).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.digest()
+
+
+def read(folder: Path, key: str, core: Any) -> Any:
+    """The network that was kept; None where there is none, or not the one that was written."""
+    place = folder / key
+    with suppress(OSError, RuntimeError):
+        if (place / "sha256").read_text() == _checksum(place):
+            os.utime(place)
+            return core.read_model(place / _FILES[0])
+    return None
+
+
+def keep(folder: Path, key: str, described: Any) -> None:
+    """Keep a network, if there is a place for it."""
+    import openvino
+
+    part = folder / f".{key}.{os.getpid()}"
+    try:
+        part.mkdir(parents=True)
+        openvino.save_model(described, part / _FILES[0], compress_to_fp16=False)
+        (part / "sha256").write_text(_checksum(part))
+        shutil.rmtree(folder / key, ignore_errors=True)
+        part.rename(folder / key)
+        for old in sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-MOST]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, RuntimeError):  # a full disk, a folder that is closed to us, another process that did the same
+        pass
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _checksum(place: Path) -> str:
+    return " ".join(file_sha256(place / name) for name in _FILES)
