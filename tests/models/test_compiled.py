@@ -1,5 +1,7 @@
 """A compiled network says what PyTorch says, from any thread, in any batch; what cannot be compiled stays as it is."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -147,3 +149,29 @@ def test_what_cannot_be_kept_or_read_is_made_again(harm: str, tmp_path: Path) ->
     made = compiled(network, images, folder=folder)
     with torch.no_grad():
         assert_close(made(images), network(images))
+
+
+FIRST_CALLS = """
+import sys, threading, torch
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uvsam.models.compiled import Compiled
+sys.setswitchinterval(1e-6)
+network = Compiled(torch.nn.Conv2d(3, 2, 3).eval(), 2, Path(sys.argv[1]))
+network.network.load_state_dict(torch.load(sys.argv[2], weights_only=True))
+at_once = threading.Barrier(4)
+def call(image):
+    at_once.wait()
+    return network(image)
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(call, [torch.zeros(1, 3, 32, 32)] * 4))
+"""
+
+
+def test_first_calls_of_several_threads_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    network = nn.Conv2d(3, 2, 3).eval()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    Compiled(network, 2, tmp_path / "kept")(torch.zeros(1, 3, 32, 32))
+    for _ in range(3):  # it was one in four that hung
+        command = [sys.executable, "-c", FIRST_CALLS, str(tmp_path / "kept"), str(tmp_path / "weights.pt")]
+        subprocess.run(command, check=True, timeout=120)

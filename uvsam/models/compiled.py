@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -117,13 +118,27 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1))
 
 
-@lru_cache(maxsize=1)
+_ONE_LOADS = threading.Lock()
+
+
 def _openvino() -> tuple[Any, Any]:
     """Its core and its reader of traced networks; kept, as their libraries have to outlive what is made with them."""
+    with _ONE_LOADS:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> tuple[Any, Any]:
     import openvino
+    from openvino import opset8 as ops
     from openvino.frontend import FrontEndManager
 
-    return openvino.Core(), FrontEndManager().load_by_framework("pytorch")
+    core = openvino.Core()
+    # Its Python binding prepares itself in the first call, and two threads that make it at once wait for each other.
+    given = ops.parameter([1], np.float32)
+    request = core.compile_model(openvino.Model([ops.relu(given)], [given]), "CPU").create_infer_request()
+    _infer(request, (torch.zeros(1),))
+    return core, FrontEndManager().load_by_framework("pytorch")
 
 
 def _infer(request: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
