@@ -16,6 +16,7 @@ from scipy import ndimage
 from uvsam.mosaic.regions import RegionRules, find_regions
 from uvsam.mosaic.runs import paint_runs
 from uvsam.mosaic.scores import quantise
+from uvsam.raster.window import Window
 from uvsam.vectors.polygonize import polygonize, polygonize_mask
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
@@ -143,7 +144,7 @@ def test_regions_in_strips_are_those_of_the_whole_array(shape, seed, smooth, nod
         regions = find_regions(memory.name, rules, gsd_m, rows=rows)
         labels = np.zeros(shape, np.int32)
         for strip in regions.strips:
-            labels[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), shape[1]))
+            labels[strip.rows] = paint_runs(strip.runs(), Window(strip.rows.start, 0, len(strip.rows), shape[1]))
     expected, means = whole_array_regions(values.astype(int), rules, gsd_m)
     assert (labels == expected).all()
     assert np.allclose(regions.mean_score, means)

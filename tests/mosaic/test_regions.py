@@ -8,6 +8,7 @@ from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
 from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
 from uvsam.mosaic.runs import paint_runs
+from uvsam.raster.window import Window
 
 
 def write(path, values):
@@ -27,7 +28,7 @@ def picture(rows):
 def drawn(regions, shape):
     labels = np.zeros(shape, int)
     for strip in regions.strips:
-        labels[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), shape[1]))
+        labels[strip.rows] = paint_runs(strip.runs(), Window(strip.rows.start, 0, len(strip.rows), shape[1]))
     return labels
 
 

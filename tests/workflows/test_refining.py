@@ -143,7 +143,7 @@ def drawn(path: Path, gsd_m: tuple[float, float] = (1, 1)) -> np.ndarray:
     """Regions of a score raster as pixels."""
     found = np.zeros(read(path).shape, np.int32)
     for strip in find_regions(path, RULES, gsd_m).strips:
-        found[strip.rows] = paint_runs(strip.runs(), strip.rows.start, (len(strip.rows), found.shape[1]))
+        found[strip.rows] = paint_runs(strip.runs(), Window(strip.rows.start, 0, len(strip.rows), found.shape[1]))
     return found
 
 

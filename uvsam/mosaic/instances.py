@@ -24,7 +24,7 @@ from scipy.special import expit, logit
 from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import OutputError
 from uvsam.mosaic.regions import Regions, RegionStrip
-from uvsam.mosaic.runs import values_along
+from uvsam.mosaic.runs import by_blocks, values_along
 from uvsam.mosaic.scores import LEVELS, block_shape, lowest_level, quantise
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS
@@ -357,12 +357,14 @@ class Support:
 def _owners(task: tuple[RegionStrip, Path]) -> NDArray[np.int64]:
     """(3, K): region, the one whose masks decided, and pixels of both, in a strip."""
     strip, owner_path = task
+    pairs = []
     with open_dataset(str(owner_path)) as dataset:
-        owners = _read(dataset, Window(strip.rows.start, 0, len(strip.rows), dataset.width))
-    label, owner = values_along(strip.runs(), owners, strip.rows.start)
-    pair = label.astype(np.int64) << 32 | owner
+        for window, runs in by_blocks(strip.runs(), strip.rows, block_shape(owner_path), dataset.width):
+            label, owner = values_along(runs, _read(dataset, window), window.row, window.col)
+            pairs.append(label.astype(np.int64) << 32 | owner)
+    pair = np.concatenate(pairs)  # a strip of none is no task
     begins = np.flatnonzero(np.diff(pair, prepend=-1))
-    pairs, of = np.unique(pair[begins], return_inverse=True)
+    kinds, of = np.unique(pair[begins], return_inverse=True)
     pixels = np.bincount(of, np.diff(begins, append=len(pair))).astype(np.int64)
-    found = np.stack([pairs >> 32, pairs & (2**32 - 1), pixels])
+    found = np.stack([kinds >> 32, kinds & (2**32 - 1), pixels])
     return found[:, found[1] > 0]

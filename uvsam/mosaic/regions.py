@@ -13,9 +13,10 @@ from scipy.sparse.csgraph import connected_components
 from uvsam.engine.executors import Run, here, in_order
 from uvsam.errors import SettingsError
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
-from uvsam.mosaic.runs import Ints, Runs, find_runs, label_runs, paint_blocks, paint_runs
+from uvsam.mosaic.runs import Ints, Runs, by_blocks, find_runs, label_runs, paint_runs
 from uvsam.mosaic.scores import LEVELS, Strip, block_shape, lowest_level, plan_strips, raster_shape, read_strip
 from uvsam.progress import Progress, silent
+from uvsam.raster.window import Window
 from uvsam.raster.writer import RasterWriter, quick_compression
 
 _NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
@@ -178,8 +179,8 @@ def write_regions(regions: Regions, geobox: GeoBox, path: Path, *, run: Run = he
     with RasterWriter(path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as writer:
         found = in_order(run, RegionStrip.runs, regions.strips)
         for strip, runs in zip(regions.strips, found, strict=True):
-            for row, col, labels in paint_blocks(runs, strip.rows, block, geobox.shape[1]):
-                writer.write(labels, row, col)
+            for window, some in by_blocks(runs, strip.rows, block, geobox.shape[1]):
+                writer.write(paint_runs(some, window), window.row, window.col)
 
 
 def _halo_px(rules: RegionRules, gsd_m: tuple[float, float]) -> int:
@@ -260,7 +261,7 @@ def _find(task: _Strip) -> _Found:
     table[kept + 1] = np.arange(1, len(kept) + 1)
     runs = runs._replace(label=table[runs.label])
     first, last = (
-        np.where(levels[row] == 0, -1, paint_runs(runs.take(runs.row == row), row, (1, mask.shape[1]))[0])
+        np.where(levels[row] == 0, -1, paint_runs(runs.take(runs.row == row), Window(row, 0, 1, mask.shape[1]))[0])
         for row in (0, len(rows) - 1)
     )
     return _Found((kept + 1).astype(np.int32), part.take(kept), first, last)
@@ -278,8 +279,10 @@ def _measure(
     # The foreground's pixels in one line, and where in it each run begins.
     begins = np.append(0, np.cumsum(lengths, dtype=np.int64)[:-1])
     np.add.at(pixels, label, lengths)
-    np.add.at(level_sum, label, np.add.reduceat(levels[mask], begins, dtype=np.int64))
-    np.maximum.at(max_level, label, np.maximum.reduceat(seeds[mask], begins))
+    whole = bool(mask.all())  # as where all was looked at; then nothing need be picked out
+    inside, seeds_inside = (values.reshape(-1) if whole else values[mask] for values in (levels, seeds))
+    np.add.at(level_sum, label, np.add.reduceat(inside, begins, dtype=np.int64))
+    np.maximum.at(max_level, label, np.maximum.reduceat(seeds_inside, begins))
 
     on_edge[label[(runs.start == 0) | (runs.stop == width)]] = True
     unseen = levels == 0

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from uvsam.raster.window import Window
+
 Ints = NDArray[np.int32]
 Value = TypeVar("Value", bound=np.generic)
 
@@ -63,19 +65,19 @@ def label_runs(runs: Runs) -> tuple[Runs, int]:
     return runs._replace(label=label + np.int32(1)), int(found)
 
 
-def paint_runs(runs: Runs, row: int, shape: tuple[int, int], col: int = 0) -> Ints:
-    """(H, W) labels, 0 for none, of the window whose first pixel is at ``row`` and ``col`` and which holds the runs."""
-    before = (runs.row - row).astype(np.int64) * shape[1] - col
+def paint_runs(runs: Runs, window: Window) -> Ints:
+    """(H, W) labels, 0 for none, of a window that holds the runs."""
+    before = (runs.row - window.row).astype(np.int64) * window.width - window.col
     limits = np.empty(2 * len(before) + 2, np.int64)
-    limits[0], limits[-1] = 0, shape[0] * shape[1]
+    limits[0], limits[-1] = 0, window.height * window.width
     limits[1:-1:2], limits[2:-1:2] = before + runs.start, before + runs.stop
     labels = np.zeros(len(limits) - 1, np.int32)
     labels[1::2] = runs.label
-    return np.repeat(labels, np.diff(limits)).reshape(shape)
+    return np.repeat(labels, np.diff(limits)).reshape(window.shape)
 
 
-def paint_blocks(runs: Runs, rows: range, block: tuple[int, int], width: int) -> Iterator[tuple[int, int, Ints]]:
-    """(first row, first column, labels) of the blocks that have a run; those side by side are one window.
+def by_blocks(runs: Runs, rows: range, block: tuple[int, int], width: int) -> Iterator[tuple[Window, Runs]]:
+    """The blocks of a raster that have a run, and their runs; blocks side by side are one window.
 
     Args:
         rows: that hold the runs; blocks begin at the first.
@@ -91,16 +93,16 @@ def paint_blocks(runs: Runs, rows: range, block: tuple[int, int], width: int) ->
         edges = np.flatnonzero(np.diff(np.cumsum(covers) > 0, prepend=False)) * block[1]
         for left, right in edges.reshape(-1, 2).tolist():
             some = here.take((here.start >= left) & (here.start < right))
-            yield row, left, paint_runs(some, row, (stop - row, min(right, width) - left), left)
+            yield Window(row, left, stop - row, min(right, width) - left), some
 
 
-def values_along(runs: Runs, values: NDArray[Value], row: int) -> tuple[Ints, NDArray[Value]]:
+def values_along(runs: Runs, values: NDArray[Value], row: int, col: int = 0) -> tuple[Ints, NDArray[Value]]:
     """Label and value of each pixel of the runs, in their order.
 
     Args:
-        values: (H, W), of rows ``row`` and below.
+        values: (H, W), of the window whose first pixel is at ``row`` and ``col`` and which holds the runs.
     """
     lengths = (runs.stop - runs.start).astype(np.int64)
-    begins = (runs.row - row).astype(np.int64) * values.shape[1] + runs.start
+    begins = (runs.row - row).astype(np.int64) * values.shape[1] + (runs.start - col)
     pixels = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
     return np.repeat(runs.label, lengths), values.reshape(-1)[pixels]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uvsam.errors import SettingsError
+from uvsam.mosaic.runs import find_runs
 
 FRAME_PX = 1024
 CELLS = 256
@@ -118,16 +119,17 @@ def find_parts(labels: NDArray[np.int32], regions: Collection[int] | None = None
         labels: (H, W), 0 for no region.
         regions: look for these only.
     """
-    counts = np.bincount(labels.ravel())
-    counts[0] = 0
+    runs = find_runs(labels)
+    counts = np.bincount(runs.label, runs.stop - runs.start).astype(np.int64)
     found = np.flatnonzero(counts >= max(1, min_pixels))
     if regions is not None:
         found = found[np.isin(found, list(regions))]
-    number = np.zeros(len(counts), np.int32)
-    number[found] = np.arange(1, len(found) + 1)
-    places = ndimage.find_objects(number[labels], max_label=len(found))
-    bounds = [(x.start, y.start, x.stop, y.stop) for y, x in places]
-    return Parts(found.astype(np.int32), counts[found], np.array(bounds, np.int64).reshape(-1, 4))
+    bounds = np.tile([*labels.shape[::-1], 0, 0], (len(counts), 1))
+    for edge, field in enumerate((runs.start, runs.row)):
+        np.minimum.at(bounds[:, edge], runs.label, field)
+    for edge, field in enumerate((runs.stop, runs.row + 1), start=2):
+        np.maximum.at(bounds[:, edge], runs.label, field)
+    return Parts(found.astype(np.int32), counts[found], bounds[found])
 
 
 def region_prompts(
