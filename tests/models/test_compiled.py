@@ -115,13 +115,17 @@ def test_what_says_something_else_stays_with_pytorch() -> None:
 
 
 def test_what_is_kept_says_the_same_to_the_digit(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    network, images = build_network(Network(), 2).eval(), torch.randn(1, 3, 64, 96)
-    made = Compiled(network, 1, tmp_path / "kept")
-    expected = made(images)
-    network.forward = None  # type: ignore[assignment]  # so nothing can be traced any more
-    again = Compiled(network, 1, tmp_path / "kept")
-    assert torch.equal(again(images), expected)
+    _, _, generalist = load_uvsam(ModelRecipe(DEFAULT_MODEL))
+    masks = np.random.default_rng(0).normal(0, 3, (1, 1, CELLS, CELLS)).astype(np.float32)
+    asked = Prompts(np.float32([[100, 200, 700, 900]]), masks, np.arange(1))
+    embedding = torch.randn(256, 64, 64)
+    first = generalist.compiled(1, tmp_path / "kept").decode(embedding, asked)
+    elsewhere = generalist.compiled(1).decode(embedding, asked)
+    again = generalist.compiled(1, tmp_path / "kept")
+    again._answer.network.forward = None  # type: ignore[attr-defined]  # so nothing can be traced any more
+    for found in (elsewhere, again.decode(embedding, asked)):
+        np.testing.assert_array_equal(found.logits, first.logits)
+        np.testing.assert_array_equal(found.iou_pred, first.iou_pred)
 
 
 def test_other_weights_and_shapes_are_other_networks(tmp_path: Path) -> None:

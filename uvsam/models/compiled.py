@@ -71,14 +71,11 @@ class Compiled:
                 return self._for_shapes(known, shapes)
         small = tuple((*shape[:2], *(min(side, SAMPLE_PX) for side in shape[2:])) for shape in shapes)
         alike = all(len(shape) == 4 for shape in shapes)
-        described = (self._described(small) if alike else None) or self._described(shapes)
-        if described is None:
-            return None
-        with suppress(RuntimeError):  # a shape that it cannot have
-            compiled = self._for_shapes(described, shapes)
-            if folder:
-                kept.keep(folder, key, described)
-            return compiled
+        for sample in [small, shapes] if alike else [shapes]:
+            with suppress(RuntimeError):  # a shape that it cannot have
+                if described := self._described(sample):
+                    described.reshape(_numbered(shapes))
+                    return self._for_shapes(kept.keep(folder, key, described, _openvino()[0]), shapes)
         return None
 
     def _described(self, sample: Shapes) -> Any:
@@ -106,12 +103,16 @@ class Compiled:
             return None  # it knows no such operation, or no such shape; PyTorch does
 
     def _for_shapes(self, described: Any, shapes: Shapes) -> Any:
-        described.reshape({number: list(shape) for number, shape in enumerate(shapes)})
+        described.reshape(_numbered(shapes))
         settings = {
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": self.threads,
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine sit on its first core
         }  # fmt: skip
         return _openvino()[0].compile_model(described, "CPU", settings)
+
+
+def _numbered(shapes: Shapes) -> dict[int, list[int]]:
+    return {number: list(shape) for number, shape in enumerate(shapes)}
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:

@@ -11,6 +11,7 @@ import shutil
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -51,23 +52,37 @@ def read(folder: Path, key: str, core: Any) -> Any:
     return None
 
 
-def keep(folder: Path, key: str, described: Any) -> None:
-    """Keep a network, if there is a place for it."""
+def keep(folder: Path | None, key: str, described: Any, core: Any) -> Any:
+    """Keep a network, if there is a place for it.
+
+    Returns:
+        The network as it is read again. Reading can change the last digit of what it computes, and the first run must
+        say what the second one does.
+    """
+    if folder:
+        with suppress(OSError, RuntimeError):  # a full disk, a folder that is closed to us, another that did the same
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".", dir=folder, ignore_cleanup_errors=True) as part:
+                _write(Path(part), described)
+                shutil.rmtree(folder / key, ignore_errors=True)
+                Path(part).rename(folder / key)
+            for old in sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-MOST]:
+                shutil.rmtree(old, ignore_errors=True)
+        if found := read(folder, key, core):
+            return found
+    try:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as part:
+            _write(Path(part), described)
+            return core.read_model(Path(part) / _FILES[0])
+    except (OSError, RuntimeError):
+        return described
+
+
+def _write(place: Path, described: Any) -> None:
     import openvino
 
-    part = folder / f".{key}.{os.getpid()}"
-    try:
-        part.mkdir(parents=True)
-        openvino.save_model(described, part / _FILES[0], compress_to_fp16=False)
-        (part / "sha256").write_text(_checksum(part))
-        shutil.rmtree(folder / key, ignore_errors=True)
-        part.rename(folder / key)
-        for old in sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)[:-MOST]:
-            shutil.rmtree(old, ignore_errors=True)
-    except (OSError, RuntimeError):  # a full disk, a folder that is closed to us, another process that did the same
-        pass
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    openvino.save_model(described, place / _FILES[0], compress_to_fp16=False)
+    (place / "sha256").write_text(_checksum(place))
 
 
 def _checksum(place: Path) -> str:
