@@ -11,6 +11,7 @@ from typing import Any
 import click
 import pytest
 
+from tests.pages import BLOCK, COMMAND_LINE, DOCS, FOR_USERS, PAGES, find_command, name_of, write_yaml
 from uvsam.cli.errors import EXIT_STATUS
 from uvsam.cli.main import cli, run
 from uvsam.training.config import (
@@ -25,21 +26,9 @@ from uvsam.training.config import (
 from uvsam.vectors.geopackage import read_run
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-FOR_USERS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-PAGES = [*FOR_USERS, ROOT / "CONTRIBUTING.md"]
-
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-COMMAND_LINE = re.compile(r"^(?: {4,})?(uvsam .*?)(?:  #.*)?$", re.MULTILINE)
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 GENERATED = re.compile(r'"(\S+\.md)": \w+_page\(\)')  # by docs/hooks.py
-YAML_BLOCK = re.compile(r"^```yaml\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -49,16 +38,6 @@ def test_links_point_to_files_that_exist(page: Path) -> None:
     paths = {target: (page.parent / target).resolve() for target in targets}
     missing = [target for target, path in paths.items() if not path.exists() and path not in made]
     assert not missing
-
-
-def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that ``words`` (without ``uvsam``) call, and what is left for it."""
-    command: click.Command = cli
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        _, found, words = command.resolve_command(click.Context(command), words)
-        assert found is not None
-        command = found
-    return command, words
 
 
 def check(line: str) -> None:
@@ -72,14 +51,6 @@ def check(line: str) -> None:
         pass
     except click.ClickException as error:
         pytest.fail(f"{line}: {error.format_message()}")
-
-
-def write_yaml(page: Path, folder: Path) -> list[str]:
-    """Write the YAML files that a page shows, and return their names."""
-    files = YAML_BLOCK.findall(page.read_text(encoding="utf-8"))
-    for name, text in files:
-        (folder / name).write_text(text, encoding="utf-8")
-    return [name for name, _ in files]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

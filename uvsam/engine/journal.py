@@ -142,7 +142,7 @@ class Journal:
     """
 
     def __init__(self, out: Path, run: Mapping[str, Any]) -> None:
-        self.folder = out.with_name(out.name + SUFFIX)
+        self.folder = out.absolute().with_name(out.name + SUFFIX)  # workers may stand in another folder
         self.out = out
         self.resumed = False
         self._run = json.dumps(run, sort_keys=True, ensure_ascii=False, default=str)

@@ -39,6 +39,16 @@ def sources(uri: str) -> list[str]:
     return list(dict.fromkeys(source for name in named for source in sources(name)))
 
 
+def in_any_folder(uri: str) -> str:
+    """The same image, for a process with another working folder."""
+    if uri.startswith("<"):
+        return SOURCE.sub(
+            lambda found: found[0].replace(found[1], html.escape(in_any_folder(html.unescape(found[1])), quote=False)),
+            uri,
+        )
+    return uri if is_remote(uri) or ":" in uri or uri.startswith("/") else str(Path(uri).absolute())
+
+
 def name_of(uri: str) -> str:
     """How messages call an image: by its path or url, and a mosaic by that of its first file."""
     first, *others = sources(uri) or ["a VRT"]

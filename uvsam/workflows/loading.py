@@ -35,6 +35,12 @@ class ModelsRecipe:
     settings: PredictSettings
     cache: Path | None = None
 
+    def in_any_folder(self) -> "ModelsRecipe":
+        """The same, for a process with another working folder."""
+        files = {name: getattr(self.settings, name) for name in ("model", "sam")}
+        paths = {name: str(Path(file).absolute()) for name, file in files.items() if file and Path(file).is_file()}
+        return ModelsRecipe(self.settings.model_copy(update=paths), self.cache and self.cache.absolute())
+
     def build(self) -> "Models":
         """See :func:`load_models`; the card is that of ``settings.model``."""
         device = choose_device(self.settings.device)

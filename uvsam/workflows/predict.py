@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
+from uvsam.catalog.cache import generalist_weights
 from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import load_predict_card
 from uvsam.engine.journal import Journal, sweep
@@ -24,7 +25,7 @@ from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import MEANING
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment, identity, is_remote, local_files, sources
+from uvsam.raster.access import gdal_environment, identity, in_any_folder, is_remote, local_files, sources
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale
@@ -121,6 +122,8 @@ def predict(
     if stac:
         check_destination(stac, (".json",), overwrite=overwrite)
     card = load_predict_card(settings.model)
+    if settings.sam:
+        generalist_weights(settings.sam, cache)
     scene = open_inputs(
         images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
@@ -132,6 +135,7 @@ def predict(
     rules, outline = _rules(settings, card)
     area_px = _area_px(settings.aoi, scene) if settings.aoi else None
     stretch = estimate_stretch(scene)
+    scene = replace(scene, uri=in_any_folder(scene.uri))
 
     # PyTorch takes seconds to import, so it waits until nothing of the above was refused.
     from uvsam.workflows.computing import open_computing
@@ -153,7 +157,7 @@ def predict(
     with (
         Journal(out, _identity(scene, scoring, settings, models)) as journal,
         gdal_environment(scene.uri),
-        open_computing(recipe, models, workers, dask) as computing,
+        open_computing(recipe.in_any_folder(), models, workers, dask) as computing,
     ):
         folder = journal.folder
         mask = folder / "mask.tif" if save_mask else None
