@@ -164,6 +164,21 @@ def test_a_pixel_does_not_depend_on_the_window(
 
 
 @settings(deadline=None)
+@given(scale_xy=scales, window=windows, moved=st.integers(-70, 70), grown=st.integers(-1, 1))
+def test_what_was_read_before_changes_nothing(
+    holed: SceneReader, scale_xy: tuple[float, float], window: Window, moved: int, grown: int
+) -> None:
+    other = window._replace(col=window.col + moved, height=window.height + grown)
+    assume(other.height)
+    holed.read_resampled(window, scale_xy)
+    after = holed.read_resampled(other, scale_xy)
+    with SceneReader(holed.scene, holed.stretch) as fresh:
+        alone = fresh.read_resampled(other, scale_xy)
+    np.testing.assert_array_equal(after.pixels, alone.pixels)
+    np.testing.assert_array_equal(after.valid, alone.valid)
+
+
+@settings(deadline=None)
 @given(window=windows)
 def test_scale_1_is_a_plain_read(holed: SceneReader, window: Window) -> None:
     plain, resampled = holed.read(window), holed.read_resampled(window, (1.0, 1.0))
@@ -174,7 +189,8 @@ def test_scale_1_is_a_plain_read(holed: SceneReader, window: Window) -> None:
 def test_reading_in_strips_changes_nothing(holed: SceneReader, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = holed.read_resampled(Window(-2, -2, 30, 40), (2.3, 2.7))
     monkeypatch.setattr(chips, "STRIP_PX", 500)
-    strips = holed.read_resampled(Window(-2, -2, 30, 40), (2.3, 2.7))
+    with SceneReader(holed.scene, holed.stretch) as again:
+        strips = again.read_resampled(Window(-2, -2, 30, 40), (2.3, 2.7))
     np.testing.assert_array_equal(whole.pixels, strips.pixels)
     np.testing.assert_array_equal(whole.valid, strips.valid)
 

@@ -53,6 +53,7 @@ class SceneReader:
         self._stack = ExitStack()
         self._dataset: Any = None
         self._holds_all = False
+        self._before: tuple[tuple[float, float], Window, NDArray[np.float32], NDArray[np.bool_]] | None = None
 
     def __enter__(self) -> Self:
         self._dataset = self._stack.enter_context(open_dataset(self.scene.uri))
@@ -63,6 +64,7 @@ class SceneReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        self._before = None
 
     def read(self, window: Window) -> Chip:
         """The pixels of a window of the scene grid; outside the scene they are invalid and 0."""
@@ -91,9 +93,34 @@ class SceneReader:
         geobox = _crop(self.scene.geobox, window, scale_xy)
         if scale_xy == (1.0, 1.0):
             return Chip(*self._read(window), geobox)
-        scale_x, scale_y = scale_xy
         pixels = np.zeros((3, *window.shape), dtype=np.float32)
         valid = np.zeros(window.shape, dtype=bool)
+        known = self._copy_known(window, scale_xy, pixels, valid)
+        if new := window.width - known:
+            part = window._replace(col=window.col + known, width=new)
+            self._resample(part, scale_xy, pixels[..., known:], valid[:, known:])
+        self._before = scale_xy, window, pixels, valid
+        return Chip(pixels, valid, geobox)
+
+    def _copy_known(
+        self, window: Window, scale_xy: tuple[float, float], pixels: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> int:
+        """The first columns from the window that was read before, as of a tile to the left; how many these are."""
+        if self._before is None:
+            return 0
+        scale_before, before, its_pixels, its_valid = self._before
+        shared = window.intersection(before)
+        if scale_before != scale_xy or shared != window._replace(width=shared.width):
+            return 0
+        place = shared.within(before).slices
+        pixels[..., : shared.width], valid[:, : shared.width] = its_pixels[:, *place], its_valid[place]
+        return shared.width
+
+    def _resample(
+        self, window: Window, scale_xy: tuple[float, float], pixels: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> None:
+        """Write the pixels of a window into arrays of its size, which are 0."""
+        scale_x, scale_y = scale_xy
         height, width = self.scene.shape
         cols = downsample_weights(window.col, window.width, scale_x, width)
         left, right = source_range(window.col, window.width, scale_x, width)
@@ -110,7 +137,6 @@ class SceneReader:
                 rows = downsample_weights(window.row + part_top, part_count, scale_y, height)
                 part = slice(part_top, part_top + part_count)
                 pixels[:, part], valid[part] = downsample(*self._stretched(raw[:, source], seen[source]), rows, cols)
-        return Chip(pixels, valid, geobox)
 
     def _read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         inside = window.intersection(Window(0, 0, *self.scene.shape))
