@@ -1,5 +1,6 @@
 """A compiled network says what PyTorch says, from any thread, in any batch; what cannot be compiled stays as it is."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -179,3 +180,20 @@ def test_first_calls_of_several_threads_do_not_wait_for_each_other(tmp_path: Pat
     for _ in range(3):  # it was one in four that hung
         command = [sys.executable, "-c", FIRST_CALLS, str(tmp_path / "kept"), str(tmp_path / "weights.pt")]
         subprocess.run(command, check=True, timeout=120)
+
+
+COMPILE = """
+import sys, torch
+from uvsam.models.compiled import Compiled
+Compiled(torch.nn.Conv2d(3, 2, 3).eval(), 1)(torch.zeros(1, 3, 32, 32))
+print([name for name in sys.modules if "telemetry" in name and "openvino_" in name])
+"""
+
+
+def test_nobody_is_told_that_openvino_is_used(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], check=True, capture_output=True, text=True,
+        env={**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+    assert not (tmp_path / "intel").exists()

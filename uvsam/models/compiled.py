@@ -1,5 +1,6 @@
 """Networks on the processor, compiled by OpenVINO: the numbers of PyTorch to 0.1 %, in half the time or less."""
 
+import sys
 import threading
 import warnings
 from contextlib import suppress
@@ -80,6 +81,7 @@ class Compiled:
 
     def _described(self, sample: Shapes) -> Any:
         """The network as OpenVINO reads it, where it says of a sample what PyTorch does; else None."""
+        _, frontend = _openvino()
         from openvino import Type
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -90,7 +92,6 @@ class Compiled:
                 warnings.simplefilter("ignore")  # of what a trace holds for, which is compared below
                 traced = torch.jit.trace(self.network, inputs, check_trace=False)  # type: ignore[no-untyped-call]
                 decoder = TorchScriptPythonDecoder(torch.jit.freeze(traced), example_input=inputs)
-                _, frontend = _openvino()
                 read = frontend.load(decoder)
                 for place in read.get_inputs():
                     read.set_element_type(place, Type.f32)
@@ -130,10 +131,15 @@ def _openvino() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=1)
 def _loaded() -> tuple[Any, Any]:
+    silenced = "openvino_telemetry" not in sys.modules
+    if silenced:  # else importing OpenVINO tells its makers that it was imported, and nobody asked the user
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as if it were not installed
     import openvino
     from openvino import opset8 as ops
     from openvino.frontend import FrontEndManager
 
+    if silenced:
+        del sys.modules["openvino_telemetry"]
     core = openvino.Core()
     # Its Python binding prepares itself in the first call, and two threads that make it at once wait for each other.
     given = ops.parameter([1], np.float32)
