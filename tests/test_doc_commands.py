@@ -141,6 +141,15 @@ def test_commands_of_a_page_run_from_top_to_bottom(
             BY_HAND[words[0]](tmp_path)
 
 
+def test_no_block_of_commands_is_overlooked() -> None:
+    """Commands stand in blocks of four spaces; in another form they would not be run."""
+    anywhere = re.compile(r"^[ $>\t]*(uvsam [a-z]+ .*[.](?:tif|gpkg|json|yaml)\b.*)$", re.MULTILINE)
+    for page in FOR_USERS:
+        text = page.read_text(encoding="utf-8")
+        assert set(anywhere.findall(BLOCK.sub("", text))) <= set(TYPED.findall(text))
+    assert {"README.md", "docs/cluster.md", "docs/correcting.md"} <= set(map(name_of, WITH_COMMANDS))
+
+
 def test_the_job_of_an_array_runs(desk: Path, tmp_path: Path) -> None:
     (job,) = [code for language, code in BLOCK.findall((DOCS / "cluster.md").read_text("utf-8")) if language == "sh"]
     shutil.copytree(desk, tmp_path, dirs_exist_ok=True)

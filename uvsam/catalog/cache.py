@@ -94,6 +94,17 @@ def weights_file(name_or_path: str | Path, cache: Path | None = None) -> Path:
     return card_path(name_or_path, None).parent / card.weights
 
 
+def check_generalist(name_or_path: str | Path, cache: Path | None = None) -> None:
+    """Whether there are weights of a generalist, without reading them.
+
+    Raises:
+        CatalogError: as :func:`generalist_weights`, but for weights that are not the card's.
+    """
+    path = Path(name_or_path)
+    if not (path if path.suffix in CHECKPOINT_SUFFIXES else weights_file(path, cache)).is_file():
+        generalist_weights(name_or_path, cache)  # says what is missing
+
+
 def generalist_weights(name_or_path: str | Path, cache: Path | None = None) -> tuple[GeneralistCard | None, Path]:
     """Weights of a generalist, and its card where it has one.
 

@@ -69,14 +69,14 @@ class Compiled:
         key = kept.fingerprint(self.network, shapes) if folder else ""
         if folder and (known := kept.read(folder, key, _openvino()[0])):
             with suppress(RuntimeError):
-                return self._for_shapes(known, shapes)
+                return self._runnable(known)
         small = tuple((*shape[:2], *(min(side, SAMPLE_PX) for side in shape[2:])) for shape in shapes)
         alike = all(len(shape) == 4 for shape in shapes)
         for sample in [small, shapes] if alike else [shapes]:
             with suppress(RuntimeError):  # a shape that it cannot have
                 if described := self._described(sample):
                     described.reshape(_numbered(shapes))
-                    return self._for_shapes(kept.keep(folder, key, described, _openvino()[0]), shapes)
+                    return self._runnable(kept.keep(folder, key, described, _openvino()[0]))
         return None
 
     def _described(self, sample: Shapes) -> Any:
@@ -96,15 +96,15 @@ class Compiled:
                 for place in read.get_inputs():
                     read.set_element_type(place, Type.f32)
                 described = frontend.convert(read)
-            found = _infer(self._for_shapes(described, sample).create_infer_request(), inputs)
+            described.reshape(_numbered(sample))
+            found = _infer(self._runnable(described).create_infer_request(), inputs)
             expected = self.network(*inputs)
             expected = (expected,) if isinstance(expected, Tensor) else expected
             return described if all(_close(*pair) for pair in zip(found, expected, strict=True)) else None
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             return None  # it knows no such operation, or no such shape; PyTorch does
 
-    def _for_shapes(self, described: Any, shapes: Shapes) -> Any:
-        described.reshape(_numbered(shapes))
+    def _runnable(self, described: Any) -> Any:
         settings = {
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": self.threads,
             "ENABLE_CPU_PINNING": False,  # else all processes of a machine sit on its first core
@@ -134,12 +134,13 @@ def _loaded() -> tuple[Any, Any]:
     silenced = "openvino_telemetry" not in sys.modules
     if silenced:  # else importing OpenVINO tells its makers that it was imported, and nobody asked the user
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as if it were not installed
-    import openvino
-    from openvino import opset8 as ops
-    from openvino.frontend import FrontEndManager
-
-    if silenced:
-        del sys.modules["openvino_telemetry"]
+    try:
+        import openvino
+        from openvino import opset8 as ops
+        from openvino.frontend import FrontEndManager
+    finally:
+        if silenced:
+            del sys.modules["openvino_telemetry"]
     core = openvino.Core()
     # Its Python binding prepares itself in the first call, and two threads that make it at once wait for each other.
     given = ops.parameter([1], np.float32)

@@ -21,7 +21,7 @@ from rasterio.warp import transform_bounds
 from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import alpha_band, is_remote, open_dataset
 from uvsam.raster.scene import Scene, open_scene
-from uvsam.raster.window import Window
+from uvsam.raster.window import Window, hull
 
 TOLERANCE_PX = 0.05
 """Grids that differ by less, at any corner of a file, are one."""
@@ -61,9 +61,8 @@ def join(images: Sequence[Colours], acquired: datetime.date | None) -> Scene:
     if len({is_remote(scene.uri) for scene in scenes}) == 2:
         raise SceneError(f"{first.name} and others are partly here, partly on the network; download what is not here")
     windows = [_place(first, colours) for colours in images]
-    top, left = min(window.row for window in windows), min(window.col for window in windows)
-    windows = [window._replace(row=window.row - top, col=window.col - left) for window in windows]
-    height, width = max(window.row_stop for window in windows), max(window.col_stop for window in windows)
+    whole = hull(windows)
+    windows, (height, width) = [window.within(whole) for window in windows], whole.shape
     if height * width > max(SMALL_PX, SPARSE * sum(window.height * window.width for window in windows)):
         raise SceneError(f"{first.name} and the other images lie too far apart to be one ({width} x {height} px)")
     corner, at = min(zip(windows, (colours[0] for colours in images), strict=True), key=lambda pair: pair[0][:2])

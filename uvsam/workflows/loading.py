@@ -37,8 +37,9 @@ class ModelsRecipe:
 
     def in_any_folder(self) -> "ModelsRecipe":
         """The same, for a process with another working folder."""
-        files = {name: getattr(self.settings, name) for name in ("model", "sam")}
-        paths = {name: str(Path(file).absolute()) for name, file in files.items() if file and Path(file).is_file()}
+        given = {name: Path(getattr(self.settings, name) or "") for name in ("model", "sam")}
+        # a name of the catalogue has no extension, whatever file of that name there is
+        paths = {name: str(path.absolute()) for name, path in given.items() if path.suffix and path.is_file()}
         return ModelsRecipe(self.settings.model_copy(update=paths), self.cache and self.cache.absolute())
 
     def build(self) -> "Models":

@@ -17,7 +17,7 @@ from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
-from uvsam.catalog.cache import generalist_weights
+from uvsam.catalog.cache import check_generalist
 from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import load_predict_card
 from uvsam.engine.journal import Journal, sweep
@@ -123,7 +123,7 @@ def predict(
         check_destination(stac, (".json",), overwrite=overwrite)
     card = load_predict_card(settings.model)
     if settings.sam:
-        generalist_weights(settings.sam, cache)
+        check_generalist(settings.sam, cache)
     scene = open_inputs(
         images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
