@@ -22,7 +22,7 @@ from rasterio.enums import Resampling
 from torch.nn import functional as F
 
 from uvsam.catalog.cards import Network
-from uvsam.models.specialist import build_network
+from uvsam.models.networks import build_network
 from uvsam.training.initial import initialise_encoder
 
 GSD_M, CROP, BATCH = 0.9, 256, 8

@@ -99,11 +99,14 @@ def specialist(kind: str) -> Any:
         name="known", summary="", network=Network(), gsd_m=1, chip_px=TILE_PX + 64, halo_px=32, mean=(0, 0, 0),
         std=(1, 1, 1), weights="none.safetensors", sha256="0" * 64, licence="none",
     )  # fmt: skip
-    return Specialist(card, Logits(KnownModel(kind)))
+    return Specialist(card, Logits(KnownModel(kind, sums=False)))
 
 
 def uvsam(image: Path, folder: Path, kind: str) -> Way:
-    """Pass A of `uvsam predict`, from the look at the image's values to the score raster, through the log."""
+    """Pass A of `uvsam predict`, from the look at the image's values to the score raster, through the log.
+
+    Its network is compiled as `predict` compiles its own, and kept, so that the first turn makes it and others read it.
+    """
     from uvsam.engine.journal import Log
     from uvsam.engine.work import Share
     from uvsam.mosaic.scores import lowest_level
@@ -112,9 +115,10 @@ def uvsam(image: Path, folder: Path, kind: str) -> Way:
     from uvsam.tiles import plan_tiles
     from uvsam.workflows import scoring
 
-    scorer, out = specialist(kind), folder / "uvsam.tif"
+    given, out = specialist(kind), folder / "uvsam.tif"
 
     def run() -> None:
+        scorer = given.compiled(CORES, folder / "compiled")
         card, scene = scorer.card, open_scene(image)
         plan = plan_tiles(scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px)
         for old in folder.glob("tiles.*.log"):
@@ -130,7 +134,16 @@ def uvsam(image: Path, folder: Path, kind: str) -> Way:
 
 
 def bare(image: Path, folder: Path, kind: str) -> Way:
-    """The network alone, on the chips of uvsam, ready in memory; threads of one core as there."""
+    """The network alone in PyTorch, on the chips of uvsam, ready in memory; threads of one core as there."""
+    return _alone(image, specialist(kind), lambda scorer: scorer.network)
+
+
+def bare_compiled(image: Path, folder: Path, kind: str) -> Way:
+    """The same network as OpenVINO compiles it, before its time begins."""
+    return _alone(image, specialist(kind).compiled(CORES), lambda scorer: scorer._run)
+
+
+def _alone(image: Path, scorer: Any, network_of: Callable[[Any], Callable[[Tensor], Tensor]]) -> Way:
     from uvsam.models.specialist import normalise
     from uvsam.raster.chips import SceneReader
     from uvsam.raster.radiometry import IDENTITY
@@ -138,7 +151,6 @@ def bare(image: Path, folder: Path, kind: str) -> Way:
     from uvsam.tiles import plan_tiles
     from uvsam.workflows.scoring import one_core
 
-    scorer = specialist(kind)
     card, scene, chips = scorer.card, open_scene(image), []
     plan = plan_tiles(scene.shape, (1.0, 1.0), chip_px=card.chip_px, halo_px=card.halo_px)
     with SceneReader(scene, IDENTITY) as reader:
@@ -147,9 +159,12 @@ def bare(image: Path, folder: Path, kind: str) -> Way:
             pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
             chips.append(normalise(pixels, valid, card))
 
-    def compute(images: "Tensor") -> None:
+    network = network_of(scorer)
+    network(chips[0])
+
+    def compute(images: Tensor) -> None:
         with torch.inference_mode():
-            scorer.network(images)
+            network(images)
 
     def run() -> None:
         with ThreadPoolExecutor(CORES, initializer=one_core) as pool:
@@ -293,7 +308,7 @@ class Stages:
 
 def watch_uvsam() -> Stages:
     from uvsam.engine import journal
-    from uvsam.models import specialist
+    from uvsam.models import compiled, specialist
     from uvsam.raster import chips, radiometry
     from uvsam.workflows import scoring
 
@@ -302,7 +317,7 @@ def watch_uvsam() -> Stages:
         (radiometry, "survey", "first look at the values"),
         (chips, "read_raw", "read and decode"),
         (chips.SceneReader, "_read", "to float"),
-        (Logits, "forward", "network"),
+        (compiled.Compiled, "__call__", "network"),
         (specialist.Specialist, "scores", "around the network"),
         (scoring.Scoring, "_record", "scores to bytes, zlib"),
         (journal.Log, "append", "log"),
@@ -313,7 +328,7 @@ def watch_uvsam() -> Stages:
 
 
 def main() -> None:
-    ways = {"uvsam": uvsam, "bare": bare} | RECIPES
+    ways = {"uvsam": uvsam, "bare": bare, "bare_compiled": bare_compiled} | RECIPES
     assert set(PEERS) == set(RECIPES)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", choices=ways)

@@ -10,7 +10,7 @@ import time
 import torch
 
 from uvsam.catalog.cards import Network
-from uvsam.models.specialist import build_network
+from uvsam.models.networks import build_network
 from uvsam.training.precision import gains_from_bf16, keep_slow_convolutions_exact
 
 ROUNDS = 5

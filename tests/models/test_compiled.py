@@ -15,7 +15,8 @@ from uvsam.catalog.cards import BUNDLED_SPECIALIST, DEFAULT_MODEL, Network
 from uvsam.models.compiled import TOLERANCE, Compiled
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.mixer import pooled
-from uvsam.models.specialist import ModelRecipe, build_network, load_specialist
+from uvsam.models.networks import build_network
+from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.models.uvsam import load_uvsam
 from uvsam.prompts import CELLS, Prompts
 

@@ -7,10 +7,10 @@ from safetensors.torch import save_file
 
 from uvsam.catalog.cards import Calibration, ModelCard, Network, file_sha256
 from uvsam.errors import CatalogError
+from uvsam.models.networks import build_network
 from uvsam.models.specialist import (
     ModelRecipe,
     Specialist,
-    build_network,
     load_specialist,
     normalise,
     village_logit,

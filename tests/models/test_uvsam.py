@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from uvsam.catalog.cards import Network
 from uvsam.errors import CatalogError
 from uvsam.models.encoders import ENCODERS
+from uvsam.models.networks import build_network
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import build_network
 from uvsam.models.uvsam import UvSamNetwork, build_mixer
 
 SMALL = Network(arch="segformer", encoder="tf_efficientnet_lite0", decoder_channels=16)

@@ -3,7 +3,7 @@
 import torch
 
 from uvsam.catalog.cards import Network
-from uvsam.models.specialist import build_network
+from uvsam.models.networks import build_network
 from uvsam.training.precision import keep_slow_convolutions_exact
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from uvsam.catalog.cards import Network
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.models.encoders import EncoderSpec
+from uvsam.models.networks import build_network
 from uvsam.models.sam.generalist import Generalist
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import build_network
 from uvsam.models.uvsam import build_mixer
 from uvsam.training.config import UvSamTraining
 from uvsam.training.live_prompts import LivePrompts

@@ -1,8 +1,4 @@
-"""The specialist: a small semantic network that scores every pixel as village or not.
-
-The SegFormer of the paper (Xie et al. 2021: an encoder of several scales and an all-MLP decoder) and the baselines it
-is compared with, all built by segmentation-models-pytorch.
-"""
+"""The specialist: a small semantic network that scores every pixel as village or not."""
 
 import copy
 from collections.abc import Callable
@@ -10,90 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uvsam.catalog.cards import ModelCard, Network, load_card, verified_weights
+from uvsam.catalog.cards import ModelCard, load_card, verified_weights
 from uvsam.errors import CatalogError
 from uvsam.models.compiled import Compiled
-
-
-def _segformer(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
-    return smp.Segformer(**encoder, decoder_segmentation_channels=network.decoder_channels, classes=classes)  # type: ignore[no-any-return]
-
-
-def _unet(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
-    widths = [network.decoder_channels * 2**i for i in (3, 2, 1, 0)] + [network.decoder_channels // 2]
-    return smp.Unet(**encoder, decoder_channels=widths, classes=classes)  # type: ignore[no-any-return]
-
-
-def _deeplabv3plus(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
-    return smp.DeepLabV3Plus(**encoder, decoder_channels=network.decoder_channels, classes=classes)  # type: ignore[no-any-return]
-
-
-def _fpn(network: Network, classes: int, encoder: dict[str, Any]) -> nn.Module:
-    width = network.decoder_channels
-    return smp.FPN(**encoder, decoder_pyramid_channels=2 * width, decoder_segmentation_channels=width, classes=classes)  # type: ignore[no-any-return]
-
-
-class FullyConvolutional(nn.Module):
-    """FCN-like baseline (Long et al. 2015): a 3x3 convolution and a classifier on the encoder's stride-16 features."""
-
-    def __init__(self, network: Network, classes: int, encoder: dict[str, Any]) -> None:
-        super().__init__()
-        self.encoder = smp.encoders.get_encoder(
-            encoder["encoder_name"], weights=encoder["encoder_weights"], in_channels=3, depth=4
-        )
-        width = network.decoder_channels
-        self.head = nn.Sequential(
-            nn.Conv2d(self.encoder.out_channels[-1], width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Dropout2d(0.1),
-            nn.Conv2d(width, classes, 1),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = self.head(self.encoder(images)[-1])
-        return nn.functional.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False)
-
-
-_ARCHITECTURES: dict[str, Callable[[Network, int, dict[str, Any]], nn.Module]] = {
-    "segformer": _segformer,
-    "unet": _unet,
-    "deeplabv3plus": _deeplabv3plus,
-    "fpn": _fpn,
-    "fcn": FullyConvolutional,
-}
-
-
-def build_network(network: Network, classes: int, *, encoder_weights: str | None = None) -> nn.Module:
-    """Build a segmentation network: (N, 3, H, W) normalised images to (N, classes, H, W) logits; H, W multiples of 32.
-
-    Args:
-        network: what to build.
-        classes: number of output channels.
-        encoder_weights: ``"imagenet"`` lets segmentation-models-pytorch fetch pretrained weights; None is random.
-
-    Raises:
-        CatalogError: the encoder's name is unknown, or does not work with this decoder.
-    """
-    native = network.encoder in smp.encoders.encoders
-    encoder = {
-        "encoder_name": network.encoder if native else f"tu-{network.encoder}",
-        "encoder_weights": encoder_weights,
-    }
-    try:
-        return _ARCHITECTURES[network.arch](network, classes, encoder)
-    except OSError as error:  # of the download; some of these are ValueErrors as well
-        raise CatalogError(
-            f"ImageNet weights of '{network.encoder}' cannot be downloaded; set encoder_weights to random, to a file, "
-            "or to an installed package that carries them"
-        ) from error
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CatalogError(f"cannot build {network.arch} on encoder '{network.encoder}': {error}") from error
 
 
 def normalise(pixels: Tensor, valid: Tensor, card: ModelCard) -> Tensor:
@@ -221,6 +140,8 @@ def load_specialist(recipe: ModelRecipe) -> Specialist:
     Raises:
         CatalogError: no such model, or its weights are not the ones the card describes.
     """
+    from uvsam.models.networks import build_network  # its library takes two seconds and 200 MB
+
     card = load_card(recipe.model)
     network = build_network(card.network, len(card.classes))
     state = {name: value.float() if value.is_floating_point() else value for name, value in _read(recipe, card).items()}

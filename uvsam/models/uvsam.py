@@ -13,10 +13,11 @@ from uvsam.catalog.uvsam import UvSamCard, Withheld, load_uvsam_card
 from uvsam.errors import CatalogError
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.mixer import MIXERS, Mixer, pooled
+from uvsam.models.networks import build_network
 from uvsam.models.sam.checkpoints import load_strictly, read_checkpoint
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import ModelRecipe, Specialist, build_network, fused_features
+from uvsam.models.specialist import ModelRecipe, Specialist, fused_features
 
 
 class UvSamNetwork(nn.Module):

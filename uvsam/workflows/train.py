@@ -12,9 +12,10 @@ from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import GeneralistPart, UvSamCard
 from uvsam.errors import SettingsError
 from uvsam.models.encoders import ENCODERS, EncoderSpec
+from uvsam.models.networks import build_network
 from uvsam.models.sam.generalist import GeneralistRecipe, load_generalist
 from uvsam.models.sam.network import GeneralistNetwork
-from uvsam.models.specialist import ModelRecipe, build_network, load_specialist
+from uvsam.models.specialist import ModelRecipe, load_specialist
 from uvsam.models.uvsam import build_mixer
 from uvsam.progress import Progress, silent
 from uvsam.training.config import GeneralistTraining, SpecialistTraining, TrainingRun, UvSamTraining
