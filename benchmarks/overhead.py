@@ -6,7 +6,7 @@ The bare models look at as many chips as `predict` did, and the generalist at as
 pixels from memory, in as many threads, and nothing else is done: no reading, no resampling, no writing, no outlines.
 What the generalist decides on are its masks; it sees some ground around these.
 Each runs in a process of its own; the seconds of `predict` have its start in them, those of the bare models have not.
-`predict` runs twice, before and after the bare models, and the mean counts: machines get faster and slower.
+Both run in turn, `predict` first and last, and their means count: machines get faster and slower.
 """
 
 import argparse
@@ -71,11 +71,16 @@ def predicted(image: Path, out: Path) -> dict[str, Any]:
     return {"seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_kb / 1024}
 
 
+def _means(runs: list[dict[str, Any]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in runs) / len(runs) for name in runs[0]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=20_000, help="pixels of 0.6 m")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--villages-per-km2", type=float, default=1.85, help="1.85 are about 5 %% of the ground")
+    parser.add_argument("--turns", type=int, default=2, help="of the bare models; predict runs once more")
     parser.add_argument("--work", type=Path, default=Path("runs/overhead"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/overhead.json"))
     parser.add_argument("--bare", type=int, nargs=3, metavar=("CHIPS", "CROPS", "PROMPTS"), help=argparse.SUPPRESS)
@@ -94,15 +99,19 @@ def main() -> None:
     run = {name: json.loads(value) for name, value in read_run(out).items() if name in ("tiles", "refined")}
     tiles, refined = run["tiles"], run["refined"]
     counts = [str(tiles["computed"]), str(refined["crops"]), str(refined.get("prompts", refined["refined"]))]
-    done = subprocess.run([sys.executable, __file__, "--bare", *counts], check=True, capture_output=True, text=True)
-    alone = json.loads(done.stdout.splitlines()[-1])
-    around.append(predicted(image, out))
-    whole = {name: sum(one[name] for one in around) / 2 for name in around[0]}
+    alone = []
+    for _ in range(options.turns):
+        done = subprocess.run([sys.executable, __file__, "--bare", *counts], check=True, capture_output=True, text=True)
+        alone.append(json.loads(done.stdout.splitlines()[-1]))
+        around.append(predicted(image, out))
+        print([f"{one['seconds']:.0f} s" for one in around], [f"{one['seconds']:.0f} s" for one in alone], flush=True)
+    whole, bare_s = _means(around), _means(alone)
     village_m2 = float(gpd.read_file(folder / "truth.gpkg", layer="villages").area.sum())
     found = {
         "side_px": options.side, "village_share": village_m2 / (0.6 * options.side) ** 2,
-        "predict": whole, "seconds": [one["seconds"] for one in around], "bare": alone,
-        "overhead": whole["seconds"] / alone["seconds"] - 1, "overhead_cpu": whole["cpu_s"] / alone["cpu_s"] - 1,
+        "predict": whole, "bare": bare_s,
+        "predict_seconds": [one["seconds"] for one in around], "bare_seconds": [one["seconds"] for one in alone],
+        "overhead": whole["seconds"] / bare_s["seconds"] - 1, "overhead_cpu": whole["cpu_s"] / bare_s["cpu_s"] - 1,
         "chips": tiles["computed"], "crops": refined["crops"], "regions": refined["regions"],
         "generalist_sees_of_ground": refined["seen"] / options.side**2,
         "generalist_decides_on": refined["pixels"] / options.side**2,
