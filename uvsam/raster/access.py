@@ -22,7 +22,7 @@ from uvsam.raster.trust import NEVER
 from uvsam.raster.window import Window
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 128 * 2**20
 """Holds what neighbouring rows of tiles share, up to some 20,000 pixels of RGB a row. Of a wider image blocks are
 decoded twice, which is little beside the network."""
 REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)

@@ -4,6 +4,7 @@ A pixel therefore has one value, whatever the window or tile it is computed in.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ def source_range(start: int, count: int, scale: float, size: int) -> tuple[int, 
     return first, max(first, min(stop, size))
 
 
+@lru_cache(maxsize=256)
 def downsample_weights(start: int, count: int, scale: float, size: int) -> csr_array:
     """Triangle filter of half width max(1, scale) scene pixels around each model pixel's centre, antialiased.
 
@@ -39,8 +41,8 @@ def downsample_weights(start: int, count: int, scale: float, size: int) -> csr_a
         size: scene pixels there are.
 
     Returns:
-        Weights (count, stop - first); columns are scene pixels ``source_range(...)``. Rows sum to 1; those of model
-        pixels outside the scene are empty.
+        Weights (count, stop - first), kept for other tiles; columns are scene pixels ``source_range(...)``. Rows sum to
+        1; those of model pixels outside the scene are empty.
     """
     first, stop = source_range(start, count, scale, size)
     reach = max(1.0, scale)
@@ -115,9 +117,18 @@ def upsample_scores(
     scores = np.asarray(scores_model, dtype=np.float32)
     if scale_xy == (1.0, 1.0):
         return scores[row[0] : row[0] + core.height, col[0] : col[0] + core.width]
-    lines = scores[row] * (1 - y[:, None]) + scores[next_row] * y[:, None]
-    result = lines[:, col] * (1 - x) + lines[:, next_col] * x
-    return result.astype(np.float32, copy=False)
+    lines = _between(scores[row], scores[next_row], y[:, None])
+    return _between(np.take(lines, col, axis=1), np.take(lines, next_col, axis=1), x)
+
+
+def _between(
+    first: NDArray[np.float32], second: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Their mean with the weight of the second, in place of the first."""
+    first *= 1 - weight
+    second *= weight
+    first += second
+    return first
 
 
 def _neighbours(
