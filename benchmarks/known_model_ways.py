@@ -125,7 +125,7 @@ def uvsam(image: Path, folder: Path, kind: str) -> Way:
             old.unlink()
         log = Log(folder, "tiles")
         work = scoring.Scoring(scene, estimate_stretch(scene), plan)
-        scored, failed = scoring.score_scene(work, scorer, out, log, Share(CORES, 1))
+        scored, failed = scoring.score_scene(work, scorer, out, log, Share(CORES + 1))  # as in computing.py
         log.close()
         if failed or scored.computed < len(plan):
             raise SystemExit(f"{len(failed)} of {len(plan)} tiles failed")

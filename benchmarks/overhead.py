@@ -31,13 +31,17 @@ from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
 from uvsam.simulate import simulate_city
 from uvsam.vectors.geopackage import read_run
+from uvsam.workflows.computing import open_computing
 from uvsam.workflows.loading import ModelsRecipe
 from uvsam.workflows.scoring import one_core
 
 
 def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
     """Seconds of the models of a default run alone, elapsed and of all processors."""
-    models, threads = ModelsRecipe(PredictSettings()).build(), torch.get_num_threads()
+    recipe = ModelsRecipe(PredictSettings())
+    models = recipe.build()
+    with open_computing(recipe, models) as computing:
+        threads = computing.tiles().threads
     side, refiner = models.specialist.card.chip_px, models.refiner
     assert refiner is not None
     small = refiner.generalist.input_px

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import rasterio
 import shapely
 from affine import Affine
@@ -13,6 +14,7 @@ from rasterio.features import rasterize
 from rasterio.io import MemoryFile
 from scipy import ndimage
 
+from uvsam.mosaic import regions as regions_module
 from uvsam.mosaic.regions import RegionRules, find_regions
 from uvsam.mosaic.runs import paint_runs
 from uvsam.mosaic.scores import quantise
@@ -124,6 +126,7 @@ def whole_array_regions(values, rules, gsd_m):
     smooth=st.sampled_from([0, 0.7, 1.5]),
     nodata=st.sampled_from([0, 0.02, 0.3]),
     rows=st.integers(1, 17),
+    few=st.sampled_from([0, 20, 2**14]),
     gsd_m=st.sampled_from([(1.0, 1.0), (0.5, 0.8), (2.0, 1.0)]),
     rules=st.builds(
         RegionRules,
@@ -133,12 +136,13 @@ def whole_array_regions(values, rules, gsd_m):
         close_m=st.sampled_from([0, 2, 3.0, 4.4, 9]),
     ),
 )
-def test_regions_in_strips_are_those_of_the_whole_array(shape, seed, smooth, nodata, rows, gsd_m, rules):
+def test_regions_in_strips_are_those_of_the_whole_array(shape, seed, smooth, nodata, rows, few, gsd_m, rules):
     rng = np.random.default_rng(seed)
     score = ndimage.gaussian_filter(rng.random(shape), smooth).astype(np.float32)
     score = 0.5 + (score - score.mean()) * (0.2 / max(score.std(), 1e-6))
     values = quantise(score, rng.random(shape) >= nodata)
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions_module, "FEW_RUNS", few)
         with memory.open(driver="GTiff", height=shape[0], width=shape[1], count=1, dtype="uint8") as dataset:
             dataset.write(values, 1)
         regions = find_regions(memory.name, rules, gsd_m, rows=rows)

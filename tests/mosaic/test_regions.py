@@ -5,6 +5,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from uvsam.errors import SettingsError
+from uvsam.mosaic import regions as regions_module
 from uvsam.mosaic.morphology import close_mask, disc_half_widths
 from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
 from uvsam.mosaic.runs import paint_runs
@@ -78,8 +79,10 @@ def test_the_mean_score_counts_bridged_pixels_and_the_edge_is_seen(tmp_path):
     assert regions.on_edge[labels[8, 7] - 1]
 
 
+@pytest.mark.parametrize("few", [0, 2**14])
 @pytest.mark.parametrize("rows", [7, 64, 700])
-def test_regions_in_a_file_are_those_of_the_strips_whatever_its_blocks(tmp_path, rows):
+def test_regions_in_a_file_are_those_of_the_strips_whatever_its_blocks(tmp_path, monkeypatch, rows, few):
+    monkeypatch.setattr(regions_module, "FEW_RUNS", few)
     values = np.ones((700, 600), np.uint8)
     values[500:530, 100:590] = values[200:520, 400:410] = values[690:, :5] = 255
     scores = write(tmp_path / "scores.tif", values)

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from uvsam.engine.executors import open_run
 from uvsam.errors import OutputError, SceneError
+from uvsam.mosaic import regions as regions_module
 from uvsam.mosaic import scores
 from uvsam.mosaic.regions import RegionRules, find_regions
 from uvsam.vectors.geopackage import read_run
@@ -38,9 +39,11 @@ def scene(tmp_path_factory):
     return path, GeoBox(values.shape, GRID, "EPSG:32650")
 
 
+@pytest.mark.parametrize("few", [0, 2**14])
 @pytest.mark.parametrize("rows", [1, 17, 64, 700])
-def test_neither_strips_nor_their_order_show(scene, rows):
+def test_neither_strips_nor_their_order_show(scene, monkeypatch, rows, few):
     path, _ = scene
+    monkeypatch.setattr(regions_module, "FEW_RUNS", few)
     drawn = [
         [(number, polygon.wkb) for part in draw_outlines(regions) for number, polygon in zip(*part, strict=True)]
         for regions in (find_regions(path, RULES, GSD_M, rows=rows), find_regions(path, RULES, GSD_M))

@@ -1,5 +1,6 @@
 """How much larger or smaller regions would be at a lower or a higher threshold."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +9,10 @@ from scipy.special import expit, logit
 
 from uvsam.engine.executors import Run, here
 from uvsam.mosaic.regions import RegionRules, Regions, RegionStrip, find_regions
-from uvsam.mosaic.runs import Ints, values_along
-from uvsam.mosaic.scores import lowest_level
+from uvsam.mosaic.runs import Ints, Runs, by_blocks, values_along
+from uvsam.mosaic.scores import Strip, block_shape, lowest_level
 from uvsam.progress import Progress, silent
+from uvsam.raster.access import open_dataset, read_window
 
 BAND = 1.0
 """Log-odds to either side of the threshold: a pixel of score 0.5 is in doubt if it has 0.27 to 0.73."""
@@ -70,12 +72,26 @@ class _Compared(NamedTuple):
 
 
 def _compare(task: _Both) -> _Compared:
-    strip = task.own.read()  # with rows enough around it for both, whose rules close the same gaps
+    strip = (
+        task.own.read() if task.own.few is None or task.wide.few is None else None
+    )  # their rules close the same gaps
     runs, wide = task.own.runs(strip), task.wide.runs(strip)
     regions, first, part = np.unique(runs.label, return_index=True, return_inverse=True)
-    label, level = values_along(runs._replace(label=part.astype(np.int32)), strip.values[strip.core], strip.row)
-    unsure = (level >= lowest_level(task.own.rules.threshold)) & (level < task.sure)
+    loses = np.zeros(len(regions), np.int64)
+    for label, level in _levels(runs._replace(label=part.astype(np.int32)), task.own, strip):
+        unsure = (level >= lowest_level(task.own.rules.threshold)) & (level < task.sure)
+        loses += np.bincount(label[unsure], minlength=len(regions))
     # Where a region is, the wider one is: the run that begins last before it.
     at, of_wide = ((some.row.astype(np.int64) << 32) + some.start for some in (runs, wide))
     inside = wide.label[np.searchsorted(of_wide, at[first], side="right") - 1]
-    return _Compared(regions, np.bincount(label[unsure], minlength=len(regions)), inside)
+    return _Compared(regions, loses, inside)
+
+
+def _levels(runs: Runs, of: RegionStrip, strip: Strip | None) -> Iterator[tuple[Ints, NDArray[np.uint8]]]:
+    """Label and byte of each pixel of the runs; without the strip's scores, only blocks that have a run are read."""
+    if strip is not None:
+        yield values_along(runs, strip.values[strip.core], strip.row)
+        return
+    with open_dataset(str(of.scores_path)) as scores:
+        for window, some in by_blocks(runs, of.rows, block_shape(of.scores_path), scores.width):
+            yield values_along(some, read_window(scores, window), window.row, window.col)

@@ -10,15 +10,14 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.windows import Window as RioWindow
 from scipy.special import expit, logit
 
 from uvsam.engine.executors import Run, here, in_order
@@ -28,10 +27,10 @@ from uvsam.mosaic.runs import by_blocks, values_along
 from uvsam.mosaic.scores import LEVELS, block_shape, lowest_level, quantise
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS
-from uvsam.raster.access import open_dataset
+from uvsam.raster.access import open_dataset, read_window
 from uvsam.raster.resample import upsample_scores
 from uvsam.raster.window import Window, hull
-from uvsam.raster.writer import RasterWriter, quick_compression
+from uvsam.raster.writer import RasterCopy, RasterWriter, quick_compression
 
 Floats = NDArray[np.float32]
 FuseRule = Callable[[Floats, Floats], Floats]
@@ -256,7 +255,7 @@ def fuse_scores(
     run: Run = here,
     progress: Progress = silent,
 ) -> int:
-    """Write the refined score raster, and an int32 raster of the regions whose masks decided, block by block.
+    """Write the refined score raster, and an int32 raster of the regions whose masks decided, where masks speak.
 
     Args:
         scores_path: the specialist's scores (see ``mosaic.scores``).
@@ -273,12 +272,9 @@ def fuse_scores(
     """
     pixels = 0
     (height, width), block = geobox.shape, block_shape(scores_path)
-    rows, cols = math.ceil(height / block[0]), math.ceil(width / block[1])
 
-    def fuse(task: _Block) -> tuple[Window, NDArray[np.uint8], NDArray[np.int32] | None]:
+    def fuse(task: _Block) -> tuple[Window, NDArray[np.uint8], NDArray[np.int32]]:
         window, values, part, labels, numbers = task
-        if labels is None:
-            return window, values, None
         owner = np.zeros(window.shape, np.int32)
         place = part.within(window).slices
         values[place], owner[place] = fuse_block(values[place], labels, part, instances, numbers, FUSE[rule], outline)
@@ -287,27 +283,22 @@ def fuse_scores(
     with (
         open_dataset(str(scores_path)) as scores,
         open_dataset(str(labels_path)) as labels,
-        RasterWriter(out_path, geobox, nodata=0, block_px=block, **quick_compression()) as writer,
+        RasterCopy(out_path, scores_path) as refined,
         RasterWriter(owner_path, geobox, dtype="int32", nodata=0, block_px=block, **quick_compression()) as owners,
     ):
         spoken = instances.by_block(block)
 
         def tasks() -> Iterator[_Block]:  # read here, as a dataset is for one thread
-            for row, col in product(range(rows), range(cols)):
+            for (row, col), numbers in sorted(spoken.items()):
                 window = Window(row * block[0], col * block[1], *block).intersection(Window(0, 0, height, width))
-                numbers = spoken.get((row, col), [])
                 part = instances.ground(numbers, window)
-                yield _Block(
-                    window, _read(scores, window), part, _read(labels, part) if part.height else None, numbers
-                )  # fmt: skip
+                yield _Block(window, read_window(scores, window), part, read_window(labels, part), numbers)
 
         for done, (window, values, owner) in enumerate(in_order(run, fuse, tasks()), start=1):
-            writer.write(values, window.row, window.col)
-            if owner is not None:
-                owners.write(owner, window.row, window.col)
-                pixels += int(np.count_nonzero(owner))
-            if done % cols == 0:
-                progress("putting outlines together (rows of blocks)", done // cols, rows)
+            refined.write(values, window.row, window.col)
+            owners.write(owner, window.row, window.col)
+            pixels += int(np.count_nonzero(owner))
+            progress("putting outlines together (blocks)", done, len(spoken))
     return pixels
 
 
@@ -317,12 +308,8 @@ class _Block(NamedTuple):
     window: Window
     values: NDArray[np.uint8]
     part: Window
-    labels: NDArray[np.int32] | None
+    labels: NDArray[np.int32]
     numbers: list[int]
-
-
-def _read(dataset: Any, window: Window) -> Any:
-    return dataset.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,7 +347,7 @@ def _owners(task: tuple[RegionStrip, Path]) -> NDArray[np.int64]:
     pairs = []
     with open_dataset(str(owner_path)) as dataset:
         for window, runs in by_blocks(strip.runs(), strip.rows, block_shape(owner_path), dataset.width):
-            label, owner = values_along(runs, _read(dataset, window), window.row, window.col)
+            label, owner = values_along(runs, read_window(dataset, window), window.row, window.col)
             pairs.append(label.astype(np.int64) << 32 | owner)
     pair = np.concatenate(pairs)  # a strip of none is no task
     begins = np.flatnonzero(np.diff(pair, prepend=-1))

@@ -20,6 +20,8 @@ from uvsam.raster.window import Window
 from uvsam.raster.writer import RasterWriter, quick_compression
 
 _NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
+FEW_RUNS = 2**14
+"""Runs of a strip's regions that are kept, 256 KB; more are found a second time."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Regions:
 class RegionStrip:
     """A strip of the scene and which of its labels are which regions: a task, small enough to travel.
 
-    The labels are computed a second time, which costs less than keeping them.
+    Attributes:
+        few: what :meth:`runs` returns; None where that is much, and computed a second time.
     """
 
     scores_path: Path
@@ -90,6 +93,7 @@ class RegionStrip:
     rows: range
     labels: Ints
     regions: Ints
+    few: Runs | None = None
 
     def read(self) -> Strip:
         """The scores that the labels come from."""
@@ -101,12 +105,13 @@ class RegionStrip:
         Args:
             strip: its scores, where they are read already.
         """
+        if self.few is not None:
+            return self.few
         strip = strip or self.read()
         runs, count = label_runs(find_runs(_foreground(strip, self.rules, self.gsd_m), strip.row))
         table = np.zeros(count + 1, np.int32)
         table[self.labels] = self.regions
-        runs = runs._replace(label=table[runs.label])
-        return runs.take(runs.label > 0)
+        return _relabelled(runs, table)
 
 
 def find_regions(
@@ -156,9 +161,9 @@ def find_regions(
         on_edge=regions.on_edge,
         bounds_px=regions.bounds_px,
         strips=tuple(
-            RegionStrip(scores_path, rules, gsd_m, rows, labels, ids)
-            for rows, (labels, ids) in zip(planned, strips, strict=True)
-            if ids.size
+            RegionStrip(scores_path, rules, gsd_m, rows, *found)
+            for rows, found in zip(planned, strips, strict=True)
+            if found[0].size
         ),
     )
 
@@ -234,12 +239,14 @@ class _Found(NamedTuple):
         part: of these.
         first, last: (W,) number among these, from 1, along the first and the last row; 0 for none, -1 for a pixel that
             was not looked at.
+        few: their runs, labelled by these numbers; None where there are many.
     """
 
     labels: Ints
     part: _Part
     first: Ints
     last: Ints
+    few: Runs | None
 
 
 def _find(task: _Strip) -> _Found:
@@ -259,12 +266,19 @@ def _find(task: _Strip) -> _Found:
     kept = np.flatnonzero(keep)
     table = np.zeros(count + 1, np.int32)
     table[kept + 1] = np.arange(1, len(kept) + 1)
-    runs = runs._replace(label=table[runs.label])
+    runs = _relabelled(runs, table)
     first, last = (
         np.where(levels[row] == 0, -1, paint_runs(runs.take(runs.row == row), Window(row, 0, 1, mask.shape[1]))[0])
         for row in (0, len(rows) - 1)
     )
-    return _Found((kept + 1).astype(np.int32), part.take(kept), first, last)
+    few = runs._replace(row=runs.row + np.int32(rows.start)) if len(runs.row) <= FEW_RUNS else None
+    return _Found((kept + 1).astype(np.int32), part.take(kept), first, last, few)
+
+
+def _relabelled(runs: Runs, table: Ints) -> Runs:
+    """Runs with other labels; those that become 0 are gone."""
+    runs = runs._replace(label=table[runs.label])
+    return runs.take(runs.label > 0)
 
 
 def _measure(
@@ -281,7 +295,7 @@ def _measure(
     np.add.at(pixels, label, lengths)
     whole = bool(mask.all())  # as where all was looked at; then nothing need be picked out
     inside, seeds_inside = (values.reshape(-1) if whole else values[mask] for values in (levels, seeds))
-    np.add.at(level_sum, label, np.add.reduceat(inside, begins, dtype=np.int64))
+    np.add.at(level_sum, label, np.add.reduceat(inside, begins, dtype=np.uint32))  # of a row; int64 takes four times
     np.maximum.at(max_level, label, np.maximum.reduceat(seeds_inside, begins))
 
     on_edge[label[(runs.start == 0) | (runs.stop == width)]] = True
@@ -300,12 +314,16 @@ def _measure(
     return _Part(pixels, level_sum, max_level, on_edge, bounds_px)
 
 
+_OfStrip = tuple[Ints, Ints, Runs | None]
+"""The last fields of a :class:`RegionStrip`."""
+
+
 class _Parts:
     """Collects what survives of each strip and which parts of neighbouring strips are one region."""
 
     def __init__(self, width: int) -> None:
         self._size = 0
-        self._found: list[tuple[Ints, _Part]] = []
+        self._found: list[tuple[Ints, _Part, Runs | None]] = []
         self._seams: list[NDArray[np.int64]] = []
         self._on_edge: list[NDArray[np.int64]] = []
         self._above = np.full(width, -1)  # parts along the last row, from 1; nothing was looked at above the scene
@@ -318,21 +336,21 @@ class _Parts:
             self._seams.append(np.unique(np.stack([above[touching], below[touching]]), axis=1))
         self._on_edge += [above[(above > 0) & (below < 0)], below[(below > 0) & (above < 0)]]
         self._above = self._numbers(found.last)
-        self._found.append((found.labels, found.part))
+        self._found.append((found.labels, found.part, found.few))
         self._size += len(found.labels)
 
     def _numbers(self, line: Ints) -> NDArray[np.int64]:
         return np.where(line > 0, line + np.int64(self._size), line)
 
-    def merge(self, rules: RegionRules, gsd_m: tuple[float, float]) -> tuple[_Part, list[tuple[Ints, Ints]]]:
-        """The regions, and for each strip the labels that are of one, and of which, from 1."""
+    def merge(self, rules: RegionRules, gsd_m: tuple[float, float]) -> tuple[_Part, list[_OfStrip]]:
+        """The regions, and for each strip the labels that are of one, of which, from 1, and their runs."""
         size = self._size
         seams = np.concatenate(self._seams, axis=1) - 1 if self._seams else np.zeros((2, 0), np.int64)
         graph = coo_array((np.ones(seams.shape[1], np.bool_), (seams[0], seams[1])), shape=(size, size))
         count, group = connected_components(graph, directed=False) if size else (0, np.zeros(0, np.int32))
 
         def collect(name: str) -> NDArray[np.int64]:
-            return np.concatenate([getattr(part, name) for _, part in self._found])
+            return np.concatenate([getattr(part, name) for _, part, _ in self._found])
 
         pixels, level_sum = np.zeros((2, count), np.int64)
         max_level, on_edge = np.zeros(count, np.uint8), np.zeros(count, np.bool_)
@@ -357,8 +375,9 @@ class _Parts:
         region[order] = np.arange(1, len(order) + 1)
 
         strips, start = [], 0
-        for labels, _ in self._found:
+        for labels, _, few in self._found:
             ids = region[group[start : start + len(labels)]]
-            strips.append((labels[ids > 0], ids[ids > 0]))
+            few = few and _relabelled(few, np.append(np.int32(0), ids))
+            strips.append((labels[ids > 0], ids[ids > 0], few))
             start += len(labels)
         return _Part(pixels, level_sum, max_level, on_edge, bounds_px).take(order), strips

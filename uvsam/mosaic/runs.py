@@ -34,6 +34,9 @@ def find_runs(pixels: NDArray[np.bool_] | Ints, row: int = 0) -> Runs:
         row: number of the first row.
     """
     height, width = pixels.shape
+    if pixels.dtype == bool and pixels.all():  # as where all of a scene was looked at
+        every = np.arange(row, row + height, dtype=np.int32)
+        return Runs(every, np.zeros_like(every), np.full_like(every, width), np.ones_like(every))
     # One line of pixels, with none before the first and after each row.
     line = np.zeros(height * (width + 1) + 1, pixels.dtype)
     line[1:].reshape(height, width + 1)[:, :width] = pixels

@@ -165,6 +165,12 @@ def read_raw(
     return pixels, valid
 
 
+def read_window(dataset: Any, window: Window) -> NDArray[Any]:
+    """The first band (h, w) in a window inside the dataset, as it is."""
+    values: NDArray[Any] = dataset.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
+    return values
+
+
 def holds_all(dataset: Any, bands: tuple[int, int, int]) -> bool:
     """Whether no pixel of a dataset can be invalid, see :func:`read_raw`."""
     flags = dataset.mask_flag_enums[bands[0] - 1]

@@ -1,6 +1,7 @@
 """Writing rasters block by block, under a temporary name until they are complete."""
 
 import os
+import shutil
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,6 +120,30 @@ class RasterWriter:
                 raise OutputError(f"cannot write {self.path}: {one_line(failure)}") from failure
         finally:
             self._part.unlink(missing_ok=True)
+
+
+class RasterCopy(RasterWriter):
+    """A copy of a GeoTIFF in which some blocks are written anew, which costs nothing for all others.
+
+    Args:
+        path: final name.
+        original: what is copied; it stays as it is.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, original: Path) -> None:
+        self.path = Path(path)
+        self._part = temporary_name(self.path)
+        try:
+            shutil.copyfile(original, self._part)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self._dataset = rasterio.open(self._part, "r+")
+        except (*GDAL_ERRORS, OSError) as error:
+            self._part.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)

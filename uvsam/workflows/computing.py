@@ -11,7 +11,7 @@ import torch
 from uvsam.engine.executors import Run, open_run
 from uvsam.engine.work import Elsewhere, Share
 from uvsam.models.specialist import Specialist
-from uvsam.workflows.loading import Models, ModelsRecipe
+from uvsam.workflows.loading import Models, ModelsRecipe, choose_runtime
 from uvsam.workflows.refining import Asked, is_large
 
 GPU_BATCH = 4
@@ -49,7 +49,13 @@ class Computing:
 
     @property
     def _threads(self) -> int:
-        return 1 if self._on_gpu else torch.get_num_threads()
+        """One for each core; and one more where OpenVINO computes, as it computes in threads of its own, one for each
+        core, which would wait while ours prepare and unpack."""
+        if self._on_gpu:
+            return 1
+        cores = torch.get_num_threads()
+        compiled = choose_runtime(self.recipe.settings.runtime, "cpu") == "openvino"
+        return cores + 1 if compiled and cores > 1 else cores
 
     def _share(self, threads: int, build: Callable[[ModelsRecipe], Any]) -> Share:
         elsewhere = Elsewhere(self.run, partial(build, self.recipe)) if self.run else None
