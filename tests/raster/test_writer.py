@@ -10,7 +10,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import RasterWriter, write_cog
+from uvsam.raster.writer import RasterCopy, RasterWriter, quick_compression, write_cog
 
 GEOBOX = GeoBox((300, 420), Affine(0.5, 0.1, 270000, 0.1, -0.5, 2106000), "EPSG:32643")
 
@@ -62,6 +62,44 @@ def test_a_full_disk_is_an_error_even_where_gdal_keeps_it_to_itself(tmp_path: Pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+def _plain(path: Path) -> Path:
+    """A raster of one value, which takes little space."""
+    with RasterWriter(path, GEOBOX, block_px=(64, 96), nodata=0, **quick_compression()) as writer:
+        writer.write(np.full(GEOBOX.shape, 9, np.uint8), 0, 0)
+    return path
+
+
+def test_a_copy_differs_where_it_was_written(tmp_path: Path) -> None:
+    original, path = _plain(tmp_path / "scores.tif"), tmp_path / "refined.tif"
+    before, noise = original.read_bytes(), np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
+    with RasterCopy(path, original) as writer:
+        writer.write(noise, 128, 96)
+    expected = np.full(GEOBOX.shape, 9, np.uint8)
+    expected[128:192, 96:192] = noise
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), expected)
+        assert (dataset.transform, dataset.nodata) == (GEOBOX.affine, 0)
+    assert original.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [path, original]
+
+
+@pytest.mark.parametrize("limit", [500, 2_000, 60_000, 110_000, 127_000])
+def test_a_full_disk_leaves_no_copy(tmp_path: Path, limit: int) -> None:
+    original = _plain(tmp_path / "scores.tif")
+    pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with (
+            pytest.raises(OutputError, match=r"cannot write .*refined\.tif: "),
+            RasterCopy(tmp_path / "refined.tif", original) as writer,
+        ):
+            writer.write(pixels, 0, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [original]
 
 
 def test_cog_has_the_same_pixels(tmp_path: Path) -> None:

@@ -72,9 +72,8 @@ class _Compared(NamedTuple):
 
 
 def _compare(task: _Both) -> _Compared:
-    strip = (
-        task.own.read() if task.own.few is None or task.wide.few is None else None
-    )  # their rules close the same gaps
+    few = task.own.few is not None and task.wide.few is not None
+    strip = None if few else task.own.read()  # with rows enough around it for both, whose rules close the same gaps
     runs, wide = task.own.runs(strip), task.wide.runs(strip)
     regions, first, part = np.unique(runs.label, return_index=True, return_inverse=True)
     loses = np.zeros(len(regions), np.int64)

@@ -21,7 +21,7 @@ from uvsam.raster.writer import RasterWriter, quick_compression
 
 _NOTHING = np.array([2**62, 2**62, -1, -1])  # bounds of no pixel
 FEW_RUNS = 2**14
-"""Runs of a strip's regions that are kept, 256 KB; more are found a second time."""
+"""So many runs of a strip's regions are kept, 256 KB; where there are more, they are found a second time."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def find_regions(
 
     Foreground is ``score >= threshold``, closed with a disc of ``close_m``; pixels that were not looked at are never
     foreground. Law: the result does not depend on ``rows`` and is that of labelling the whole array at once. Memory
-    grows with the number of regions and not with the raster: what is too small or too weak and lies within a strip is
-    forgotten at once.
+    grows with the number of regions, and at most by :data:`FEW_RUNS` for each strip: what is too small or too weak and
+    lies within a strip is forgotten at once.
 
     Args:
         scores_path: uint8 score raster (see :mod:`uvsam.mosaic.scores`).

@@ -143,7 +143,8 @@ class RasterCopy(RasterWriter):
                 self._dataset = rasterio.open(self._part, "r+")
         except (*GDAL_ERRORS, OSError) as error:
             self._part.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {self.path}: {one_line(error)}") from error
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise OutputError(f"cannot write {self.path}: {reason}") from error
 
 
 @dataclass(frozen=True)
