@@ -134,16 +134,20 @@ def uvsam(image: Path, folder: Path, kind: str) -> Way:
 
 
 def bare(image: Path, folder: Path, kind: str) -> Way:
-    """The network alone in PyTorch, on the chips of uvsam, ready in memory; threads of one core as there."""
-    return _alone(image, specialist(kind), lambda scorer: scorer.network)
+    """The network alone in PyTorch, on the chips of uvsam, ready in memory; one thread for each core."""
+    scorer = specialist(kind)
+    return _alone(image, scorer.card, scorer.network)
 
 
 def bare_compiled(image: Path, folder: Path, kind: str) -> Way:
     """The same network as OpenVINO compiles it, before its time begins."""
-    return _alone(image, specialist(kind).compiled(CORES), lambda scorer: scorer._run)
+    from uvsam.models.compiled import Compiled
+
+    scorer = specialist(kind)
+    return _alone(image, scorer.card, Compiled(scorer.network, CORES))
 
 
-def _alone(image: Path, scorer: Any, network_of: Callable[[Any], Callable[[Tensor], Tensor]]) -> Way:
+def _alone(image: Path, card: Any, network: Callable[[Tensor], Tensor]) -> Way:
     from uvsam.models.specialist import normalise
     from uvsam.raster.chips import SceneReader
     from uvsam.raster.radiometry import IDENTITY
@@ -151,7 +155,7 @@ def _alone(image: Path, scorer: Any, network_of: Callable[[Any], Callable[[Tenso
     from uvsam.tiles import plan_tiles
     from uvsam.workflows.scoring import one_core
 
-    card, scene, chips = scorer.card, open_scene(image), []
+    scene, chips = open_scene(image), []
     plan = plan_tiles(scene.shape, (1.0, 1.0), chip_px=card.chip_px, halo_px=card.halo_px)
     with SceneReader(scene, IDENTITY) as reader:
         for tile in plan:
@@ -159,8 +163,7 @@ def _alone(image: Path, scorer: Any, network_of: Callable[[Any], Callable[[Tenso
             pixels, valid = torch.from_numpy(chip.pixels)[None], torch.from_numpy(chip.valid)[None]
             chips.append(normalise(pixels, valid, card))
 
-    network = network_of(scorer)
-    network(chips[0])
+    network(chips[0])  # compiled, where it is to be
 
     def compute(images: Tensor) -> None:
         with torch.inference_mode():

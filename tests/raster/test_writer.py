@@ -1,6 +1,8 @@
 """Writing: a file has its name only when it is complete."""
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,17 @@ from uvsam.errors import OutputError
 from uvsam.raster.writer import RasterCopy, RasterWriter, quick_compression, write_cog
 
 GEOBOX = GeoBox((300, 420), Affine(0.5, 0.1, 270000, 0.1, -0.5, 2106000), "EPSG:32643")
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A disk on which no file can have more bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_blocks_in_any_order_rebuild_the_raster(tmp_path: Path) -> None:
@@ -51,16 +64,12 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [1_000, 60_000, 110_000, 126_000])
 def test_a_full_disk_is_an_error_even_where_gdal_keeps_it_to_itself(tmp_path: Path, limit: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        with (
-            pytest.raises(OutputError, match=r"cannot write .*scores\.tif"),
-            RasterWriter(tmp_path / "scores.tif", GEOBOX, block_px=(256, 256)) as writer,
-        ):
-            writer.write(pixels, 0, 0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        files_up_to(limit),
+        pytest.raises(OutputError, match=r"cannot write .*scores\.tif"),
+        RasterWriter(tmp_path / "scores.tif", GEOBOX, block_px=(256, 256)) as writer,
+    ):
+        writer.write(pixels, 0, 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -89,16 +98,12 @@ def test_a_copy_differs_where_it_was_written(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_no_copy(tmp_path: Path, limit: int) -> None:
     original = _plain(tmp_path / "scores.tif")
     pixels = np.random.default_rng(0).integers(0, 256, GEOBOX.shape, dtype=np.uint8)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        with (
-            pytest.raises(OutputError, match=r"cannot write .*refined\.tif: "),
-            RasterCopy(tmp_path / "refined.tif", original) as writer,
-        ):
-            writer.write(pixels, 0, 0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        files_up_to(limit),
+        pytest.raises(OutputError, match=r"cannot write .*refined\.tif: "),
+        RasterCopy(tmp_path / "refined.tif", original) as writer,
+    ):
+        writer.write(pixels, 0, 0)
     assert list(tmp_path.iterdir()) == [original]
 
 

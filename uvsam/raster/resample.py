@@ -30,7 +30,7 @@ def source_range(start: int, count: int, scale: float, size: int) -> tuple[int, 
     return first, max(first, min(stop, size))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def downsample_weights(start: int, count: int, scale: float, size: int) -> csr_array:
     """Triangle filter of half width max(1, scale) scene pixels around each model pixel's centre, antialiased.
 
