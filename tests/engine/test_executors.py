@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +77,16 @@ def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("uvsam.engine.executors.CONNECT_S", 1)
     with pytest.raises(SettingsError, match="no Dask scheduler answers at tcp"), open_run(dask="tcp://127.0.0.1:1"):
         pass
+
+
+def test_new_processes_begin_with_what_they_are_told(tmp_path: Path) -> None:
+    with open_run(workers=2, processes=True, first=partial(_sign, tmp_path)) as run:
+        signed = {int(path.name) for path in tmp_path.iterdir()} if list(run(square, range(8))) else set()
+        assert set(run(_process, range(8))) <= signed
+
+
+def _sign(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
 
 
 def test_threads_are_threads_of_this_process() -> None:

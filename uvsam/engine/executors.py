@@ -26,6 +26,10 @@ KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**33, "MALLOC_MMAP_MAX_": 0}
 """Workers keep memory that is free. With distributed's own settings they give back, and ask for again, what every tile
 needs, and that takes as long as computing."""
 
+RARELY = {"distributed.admin.tick.interval": "1s", "distributed.admin.system-monitor.interval": "5s"}
+"""How often workers and their scheduler look at themselves: fifty times a second, as they would, is a twentieth of a
+core."""
+
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}
 """Workers say no more of lost connections than this process: see ``_quietly``."""
 
@@ -63,7 +67,12 @@ def _numbered(function: Callable[[Task], Result], task: tuple[int, Task]) -> tup
 
 @contextmanager
 def open_run(
-    workers: int = 1, *, processes: bool = False, dask: str | None = None, even_one: bool = False
+    workers: int = 1,
+    *,
+    processes: bool = False,
+    dask: str | None = None,
+    even_one: bool = False,
+    first: Callable[[], Any] | None = None,
 ) -> Iterator[Run]:
     """Prepare a place to run tasks.
 
@@ -72,6 +81,7 @@ def open_run(
         processes: processes instead of threads, for work that holds Python's lock.
         dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own.
         even_one: make a process for one worker, too.
+        first: is called in each new process at once, while this one goes on; picklable.
 
     Raises:
         SettingsError: nobody answers at ``dask``, or there is no worker.
@@ -94,12 +104,17 @@ def open_run(
         _quietly(),
         set_dask(
             {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in (KEEP_MEMORY | QUIET).items()}
+            | RARELY
             | {"distributed.worker.profile.enabled": False}  # which looks into running threads a hundred times a second
         ),
         _start_workers(workers) as cluster,
         Client(cluster) as client,
     ):
+        beginning = [  # kept until the end: what nobody waits for is not done
+            client.submit(first, workers=[worker], pure=False) for worker in client.nthreads() if first
+        ]
         yield _on(client)
+        del beginning
 
 
 def _start_workers(workers: int) -> Any:

@@ -15,7 +15,9 @@ from uvsam.engine.pipeline import Done
 from uvsam.errors import OutputError
 
 SPAN = 4
-"""Pieces that travel to a worker elsewhere as one task."""
+"""Pieces that travel to a worker elsewhere as one task; fewer towards the end, so that all workers end together."""
+LAST = 16
+"""Tasks that the last pieces are shared out to, at least."""
 HOPELESS = 8
 """Pieces that fail, without one that is done, after which a run ends."""
 
@@ -103,12 +105,20 @@ def _elsewhere(work: Work, keys: Sequence[int], log: Log, share: Share) -> Gener
         described.write_bytes(pickle.dumps((work, share.elsewhere.build, log.name)))
     except OSError as error:
         raise OutputError(f"cannot write into {log.folder}: {error.strerror}") from error
-    spans = (_Span(described, tuple(keys[start : start + SPAN]), share.batch) for start in range(0, len(keys), SPAN))
+    spans = (_Span(described, some, share.batch) for some in _spans(keys))
     for span in share.elsewhere.run(_do_span, spans):
         for done in span:
             if done.error is None:
                 log.places[done.item] = done.result
             yield done
+
+
+def _spans(keys: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    start = 0
+    while left := len(keys) - start:
+        size = max(1, min(SPAN, left // LAST))
+        yield tuple(keys[start : start + size])
+        start += size
 
 
 class _Span(NamedTuple):
