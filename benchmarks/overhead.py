@@ -26,22 +26,23 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from predict import MEASURED
 
+from uvsam.catalog.uvsam import load_predict_card
 from uvsam.prompts import FRAME_PX, Prompts
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
 from uvsam.simulate import simulate_city
 from uvsam.vectors.geopackage import read_run
 from uvsam.workflows.computing import open_computing
-from uvsam.workflows.loading import ModelsRecipe
+from uvsam.workflows.recipe import ModelsRecipe
 from uvsam.workflows.scoring import one_core
 
 
 def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
     """Seconds of the models of a default run alone, elapsed and of all processors."""
-    recipe = ModelsRecipe(PredictSettings())
-    models = recipe.build()
-    with open_computing(recipe, models) as computing:
-        threads = computing.tiles().threads
+    settings = PredictSettings()
+    with open_computing(ModelsRecipe(settings, load_predict_card(settings.model).sha256)) as computing:
+        models, threads = computing.models, computing.tiles().threads
+    assert models is not None
     side, refiner = models.specialist.card.chip_px, models.refiner
     assert refiner is not None
     small = refiner.generalist.input_px

@@ -35,7 +35,8 @@ from uvsam.tiles import plan_tiles
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 from uvsam.workflows import predict as predicting
 from uvsam.workflows import trends as following
-from uvsam.workflows.loading import ModelsRecipe
+from uvsam.workflows.loading import load_models
+from uvsam.workflows.recipe import ModelsRecipe
 from uvsam.workflows.scoring import Scoring
 from uvsam.workflows.trend_layers import TrendSettings
 
@@ -255,7 +256,8 @@ def load_model(
         SettingsError: the device cannot be used here.
     """
     settings = PredictSettings(model=str(model), device=device, runtime=runtime)
-    return Model(load_predict_card(settings.model), ModelsRecipe(settings, named_cache()).build().specialist)
+    card = load_predict_card(settings.model)
+    return Model(card, load_models(ModelsRecipe(settings, card.sha256, named_cache())).specialist)
 
 
 def _geobox(image: Any) -> Any:

@@ -16,8 +16,12 @@ import rasterio
 
 from uvsam.cli.main import run
 from uvsam.engine.journal import Journal, Log
+from uvsam.errors import CatalogError
+from uvsam.settings import PredictSettings
 from uvsam.tiles import Tile
 from uvsam.vectors.formats import outputs, read_run
+from uvsam.workflows.computing import facts_of
+from uvsam.workflows.recipe import ModelsRecipe
 from uvsam.workflows.scoring import ReadTile, read_tile
 
 QUICK = ["--model", "uvsam-specialist"]
@@ -85,6 +89,21 @@ def test_where_and_how_many_at_once_changes_nothing(
     out = tmp_path / "out.gpkg"
     assert run(["predict", str(image), "--out", str(out), *QUICK, *shared]) == 0
     assert same(out, whole)
+
+
+def test_a_process_that_leaves_computing_to_others_builds_no_model(image: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "here.gpkg", tmp_path / "there.gpkg"
+    assert run(["predict", str(image), "--out", str(here)]) == 0
+    code = "import sys; from uvsam.cli.main import run; print(run(sys.argv[1:]), 'torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "predict", str(image), "--out", str(there), "--workers", "1"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    assert told.splitlines()[-1] == "0 False"
+    assert same(here, there)
+
+
+def test_workers_with_other_weights_are_refused() -> None:
+    with pytest.raises(CatalogError, match="'uvsam-specialist' has other weights on a worker"):
+        facts_of(ModelsRecipe(PredictSettings(model="uvsam-specialist"), "0" * 64))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +221,7 @@ def test_other_settings_start_over(image: Path, whole: Path, tmp_path: Path) -> 
 
 def test_a_second_run_on_one_result_refuses(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.gpkg"
-    with Journal(out, {"of": "another process"}):
+    with Journal(out):  # of another process
         assert run(["predict", str(image), "--out", str(out)]) == 4
     assert "another run is at work on" in capsys.readouterr().err
     assert not out.exists()

@@ -78,7 +78,8 @@ class Stopped(Exception):
 def stopped(out: Path, run: str, *, records: int) -> tuple[Journal, int, list[str]]:
     """A journal of a run that is stopped; how many records there were before, and what is told of it."""
     try:
-        with Journal(out, {"run": run}) as journal:
+        with Journal(out) as journal:
+            journal.begin({"run": run})
             log = journal.log("tiles")
             known = len(log)
             for key in range(known, known + records):
@@ -95,7 +96,8 @@ def test_a_journal_goes_on_with_the_same_run_only(tmp_path: Path) -> None:
         assert (journal.resumed, known) == (resumed, before)
         assert "goes on from there" in notes[0]
         assert journal.folder.is_dir()
-    with Journal(out, {"run": "two"}) as journal:
+    with Journal(out) as journal:
+        journal.begin({"run": "two"})
         assert journal.log("tiles").read(0) == b"done"
     assert list(tmp_path.iterdir()) == []
 
@@ -105,12 +107,21 @@ def test_nothing_done_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_could_not_begin_leaves_what_is_there_of_an_earlier_one(tmp_path: Path) -> None:
+    out = tmp_path / "out.gpkg"
+    stopped(out, "one", records=1)
+    with pytest.raises(Stopped) as caught, Journal(out):
+        raise Stopped
+    assert not hasattr(caught.value, "__notes__")  # it did nothing that is kept
+    assert stopped(out, "one", records=0)[1] == 1
+
+
 def test_a_folder_that_cannot_be_filled_is_not_left_behind(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # like a full disk: files can be made, not written
     try:
-        with pytest.raises(OutputError, match="cannot write into"), Journal(tmp_path / "v.gpkg", {"image": "a"}):
-            pass
+        with pytest.raises(OutputError, match="cannot write into"), Journal(tmp_path / "v.gpkg") as journal:
+            journal.begin({"image": "a"})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [*tmp_path.iterdir()] == []
@@ -118,9 +129,9 @@ def test_a_folder_that_cannot_be_filled_is_not_left_behind(tmp_path: Path) -> No
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "out.gpkg"
-    with Journal(out, {}), pytest.raises(OutputError, match="another run is at work"), Journal(out, {}):
+    with Journal(out), pytest.raises(OutputError, match="another run is at work"), Journal(out):
         pass
-    with Journal(out, {}):
+    with Journal(out):
         pass
 
 

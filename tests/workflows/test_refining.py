@@ -128,6 +128,7 @@ def refine(place: Place, generalist: Identity, out: Path, **options: Any) -> Ref
         out,
         open_log=open_log,
         share=share,
+        input_px=generalist.input_px,
         **given,
     )
     assert not failed

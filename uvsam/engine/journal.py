@@ -131,21 +131,19 @@ class Journal:
 
     Args:
         out: the result.
-        run: what decides on the result: settings, model, image. Of another run, the folder starts empty.
 
     Attributes:
         folder: for everything that a run keeps on disk.
-        resumed: whether an earlier run of the same began here.
+        resumed: whether an earlier run of the same began here; None until it is known what this one is.
 
     Raises:
         OutputError: on entering, the folder cannot be made, or another process is at work on the same result.
     """
 
-    def __init__(self, out: Path, run: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path) -> None:
         self.folder = out.absolute().with_name(out.name + SUFFIX)  # workers may stand in another folder
         self.out = out
-        self.resumed = False
-        self._run = json.dumps(run, sort_keys=True, ensure_ascii=False, default=str)
+        self.resumed: bool | None = None
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._logs: list[Log] = []
 
@@ -153,21 +151,29 @@ class Journal:
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock.acquire()
-            described = self.folder / "run.json"
-            self.resumed = described.exists() and described.read_text(encoding="utf-8") == self._run
-            if not self.resumed:
-                self._clear()
-                part = described.with_suffix(".part")
-                part.write_text(self._run, encoding="utf-8")
-                part.replace(described)
         except Timeout as error:
             raise OutputError(f"another run is at work on {self.out}; wait for it, or give another name") from error
         except OSError as error:
-            if self._lock.is_locked and not self.resumed:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self._lock.release()
             raise OutputError(f"cannot write into {self.folder}: {error.strerror or error}") from error
         return self
+
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Say what decides on the result: settings, model, image. What is there of another run is removed.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        told, described = json.dumps(run, sort_keys=True, ensure_ascii=False, default=str), self.folder / "run.json"
+        try:
+            resumed = described.exists() and described.read_text(encoding="utf-8") == told
+            if not resumed:
+                self._clear()
+                part = described.with_suffix(".part")
+                part.write_text(told, encoding="utf-8")
+                part.replace(described)
+        except OSError as error:
+            raise OutputError(f"cannot write into {self.folder}: {error.strerror or error}") from error
+        self.resumed = resumed
 
     def log(self, name: str) -> Log:
         """Records of the run so far, ready for more."""
@@ -183,7 +189,7 @@ class Journal:
         has_records = any(self.folder.glob("*.log"))  # also those of workers that nobody could ask any more
         if error is None or not has_records:
             shutil.rmtree(self.folder, ignore_errors=True)
-        elif error is not None:
+        elif self.resumed is not None:
             error.add_note(f"What was done is kept in {self.folder}; the same command goes on from there.")
         self._lock.release()
 

@@ -1,18 +1,22 @@
-"""Where the models of a prediction compute: in threads of this process, in processes, or on a Dask cluster."""
+"""Where the models of a prediction compute: in threads of this process, in processes, or on a Dask cluster.
+
+A process that leaves computing to others builds no model and imports no PyTorch, which takes seconds and a gigabyte.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from uvsam.engine.executors import Run, open_run
+from uvsam.engine.executors import Run, here, open_run
 from uvsam.engine.work import Elsewhere, Share
-from uvsam.models.specialist import Specialist
-from uvsam.workflows.loading import Models, ModelsRecipe, choose_runtime
-from uvsam.workflows.refining import Asked, is_large
+from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, is_large
+from uvsam.workflows.refining import Asked
+
+if TYPE_CHECKING:
+    from uvsam.models.specialist import Specialist
+    from uvsam.workflows.loading import Models
 
 GPU_BATCH = 4
 
@@ -22,16 +26,30 @@ class Computing:
     """Where a run computes.
 
     Attributes:
+        models: of this process; None where others compute.
         run: hands tasks to other processes; None is this one.
         strips: hands out what needs no model: to the same, or to threads of this process.
         threads: of this process, for what pixels would have to travel for.
+        cores: of this process.
     """
 
     recipe: ModelsRecipe
-    models: Models
+    facts: ModelFacts
+    models: "Models | None"
     run: Run | None
     strips: Run
     threads: Run
+    cores: int
+
+    @property
+    def specialist(self) -> "Specialist | None":
+        """For pass A; None where others compute."""
+        return self.models.specialist if self.models else None
+
+    @property
+    def asked(self) -> Asked | None:
+        """For pass B; None where others compute, or nobody refines."""
+        return _asked(self.models) if self.models else None
 
     def tiles(self) -> Share:
         """For pass A."""
@@ -39,13 +57,14 @@ class Computing:
 
     def crops(self) -> Share:
         """For pass B."""
-        refiner = self.models.refiner
-        threads = 1 if refiner is None or is_large(refiner.generalist) else self._threads
-        return self._share(threads, generalist_of)
+        refinement = self.facts.refinement
+        return self._share(
+            1 if refinement is None or is_large(refinement.input_px) else self._threads, generalist_of
+        )  # fmt: skip
 
     @property
     def _on_gpu(self) -> bool:
-        return self.models.specialist.device.type != "cpu"
+        return self.facts.device != "cpu"
 
     @property
     def _threads(self) -> int:
@@ -53,9 +72,7 @@ class Computing:
         core, which would wait while ours prepare and unpack."""
         if self._on_gpu:
             return 1
-        cores = torch.get_num_threads()
-        compiled = choose_runtime(self.recipe.settings.runtime, "cpu") == "openvino"
-        return cores + 1 if compiled and cores > 1 else cores
+        return self.cores + 1 if self.facts.runtime == "openvino" and self.cores > 1 else self.cores
 
     def _share(self, threads: int, build: Callable[[ModelsRecipe], Any]) -> Share:
         elsewhere = Elsewhere(self.run, partial(build, self.recipe)) if self.run else None
@@ -63,39 +80,55 @@ class Computing:
 
 
 @contextmanager
-def open_computing(
-    recipe: ModelsRecipe, models: Models, workers: int | None = None, dask: str | None = None
-) -> Iterator[Computing]:
+def open_computing(recipe: ModelsRecipe, run: Run = here) -> Iterator[Computing]:
     """Prepare where a run computes.
 
     Args:
-        models: of the recipe, for this process.
-        workers: processes of one thread; None: threads of this process, one for each core.
-        dask: address of a Dask scheduler.
+        run: hands tasks to other processes; :func:`~uvsam.engine.executors.here` is threads of this one, one for each
+            core.
 
     Raises:
-        SettingsError: nobody answers at ``dask``, or there is no worker.
+        SettingsError, CatalogError: see :func:`uvsam.workflows.loading.load_models`.
     """
-    with open_run(torch.get_num_threads()) as threads:
-        if workers is None and dask is None:
-            yield Computing(recipe, models, None, threads, threads)
-            return
-        with open_run(workers or 1, processes=True, dask=dask, even_one=True) as run:
-            yield Computing(recipe, models, run, run, threads)
+    if run is here:
+        from torch import get_num_threads
+
+        from uvsam.workflows.loading import load_models
+
+        models, cores = load_models(recipe), get_num_threads()
+        with open_run(cores) as threads:
+            yield Computing(recipe, models.facts, models, None, threads, threads, cores)
+        return
+    from dask.system import CPU_COUNT
+
+    facts = next(iter(run(facts_of, [recipe])))
+    with open_run(CPU_COUNT) as threads:
+        yield Computing(recipe, facts, None, run, run, threads, CPU_COUNT)
 
 
-def specialist_of(recipe: ModelsRecipe) -> Specialist:
+def facts_of(recipe: ModelsRecipe) -> ModelFacts:
+    """What is to be known of the models, which are built for it."""
+    return models_of(recipe).facts
+
+
+def specialist_of(recipe: ModelsRecipe) -> "Specialist":
     """The specialist, made once in a process."""
-    return _models(recipe).specialist
+    return models_of(recipe).specialist
 
 
-def generalist_of(recipe: ModelsRecipe) -> Asked:
-    """The generalist, made once in a process; there is one."""
-    refiner = _models(recipe).refiner
-    assert refiner is not None
-    return Asked(refiner.generalist, refiner.tokens)
+def generalist_of(recipe: ModelsRecipe) -> Asked | None:
+    """The generalist, made once in a process."""
+    return _asked(models_of(recipe))
 
 
 @lru_cache(maxsize=1)
-def _models(recipe: ModelsRecipe) -> Models:
-    return recipe.build()
+def models_of(recipe: ModelsRecipe) -> "Models":
+    """The models, made once in a process."""
+    from uvsam.workflows.loading import load_models
+
+    return load_models(recipe)
+
+
+def _asked(models: "Models") -> Asked | None:
+    refiner = models.refiner
+    return Asked(refiner.generalist, refiner.tokens) if refiner else None

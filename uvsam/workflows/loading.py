@@ -1,5 +1,6 @@
 """The models of a prediction: the specialist, and the generalist where one is to refine its outlines."""
 
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from uvsam.catalog.cache import compiled_folder
 from uvsam.catalog.cards import ModelCard, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import UvSamCard, load_predict_card
-from uvsam.errors import SettingsError
+from uvsam.errors import CatalogError, SettingsError
 from uvsam.models.mixer import Mixer, pooled
 from uvsam.models.sam.generalist import Generalist, GeneralistRecipe, load_generalist
 from uvsam.models.sam.mirrored import Mirrored
@@ -21,34 +22,7 @@ from uvsam.models.uvsam import load_uvsam, load_uvsam_specialist
 from uvsam.prompts import PromptRules
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
-from uvsam.workflows.refining import is_large
-
-
-@dataclass(frozen=True)
-class ModelsRecipe:
-    """How to build the models of a run. Small and picklable: this crosses process borders, never a model.
-
-    Attributes:
-        cache: folder of fetched weights, and of compiled networks; None is the user's cache folder.
-    """
-
-    settings: PredictSettings
-    cache: Path | None = None
-
-    def in_any_folder(self) -> "ModelsRecipe":
-        """The same, for a process with another working folder."""
-        given = {name: Path(getattr(self.settings, name) or "") for name in ("model", "sam")}
-        # a name of the catalogue has no extension, whatever file of that name there is
-        paths = {name: str(path.absolute()) for name, path in given.items() if path.suffix and path.is_file()}
-        return ModelsRecipe(self.settings.model_copy(update=paths), self.cache and self.cache.absolute())
-
-    def build(self) -> "Models":
-        """See :func:`load_models`; the card is that of ``settings.model``."""
-        device = choose_device(self.settings.device)
-        models = load_models(load_predict_card(self.settings.model), self.settings, device, self.cache)
-        if choose_runtime(self.settings.runtime, device) == "openvino":
-            return models.compiled(compiled_folder(self.cache))
-        return models
+from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, Refinement, is_large
 
 
 def choose_device(name: str) -> str:
@@ -88,23 +62,12 @@ class Refiner:
     """A generalist with all that pass B wants to know.
 
     Attributes:
-        name, sha256: of the generalist, or of the whole model that it is a part of; for the metadata.
-        window_m: side of the crops, ground metres.
-        fuse: how its score and the specialist's become one (``mosaic.instances.FUSE``).
-        min_prompt_m2: smaller regions keep the specialist's outline.
         tokens: from a crop to what changes the prompts' tokens; None: nothing does.
-        views: how often it looks at a crop; the second time in a mirror.
     """
 
     generalist: Generalist | Mirrored
-    name: str
-    sha256: str
-    window_m: float
-    fuse: str
-    min_prompt_m2: float
-    rules: PromptRules
+    refinement: Refinement
     tokens: "MixedTokens | None" = None
-    views: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +76,7 @@ class Models:
 
     specialist: Specialist
     refiner: Refiner | None
+    runtime: str = "torch"
 
     def compiled(self, folder: Path | None = None) -> "Models":
         """The same, faster on a processor; a large generalist, which takes all cores for one crop, stays as it is.
@@ -122,23 +86,37 @@ class Models:
         """
         threads = torch.get_num_threads()
         specialist, refiner = self.specialist.compiled(threads, folder), self.refiner
-        if refiner is not None and not is_large(refiner.generalist):
+        if refiner is not None and not is_large(refiner.refinement.input_px):
             tokens = refiner.tokens and replace(refiner.tokens, specialist=specialist)
             refiner = replace(refiner, generalist=refiner.generalist.compiled(threads, folder), tokens=tokens)
-        return Models(specialist, refiner)
+        return Models(specialist, refiner, "openvino")
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What processes without these models are told of them."""
+        return ModelFacts(
+            self.specialist.card.sha256, self.specialist.device.type, self.runtime,
+            importlib.metadata.version(self.runtime), self.refiner.refinement if self.refiner else None,
+        )  # fmt: skip
 
 
-def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: Path | None = None) -> Models:
+def load_models(recipe: ModelsRecipe) -> Models:
     """Build the networks of a run and load their verified weights.
 
-    Args:
-        card: of ``settings.model``.
-        cache: folder of fetched weights; None is the user's cache folder.
-
     Raises:
-        SettingsError: a setting of a generalist is given and there is none.
+        SettingsError: a setting of a generalist is given and there is none; the device or the runtime is not here.
         CatalogError: no such model, or its weights are not here, or not those that its card describes.
     """
+    card = load_predict_card(recipe.settings.model)
+    if card.sha256 != recipe.sha256:
+        raise CatalogError(f"'{card.name}' has other weights on a worker; give all of them one version of uvsam")
+    device = choose_device(recipe.settings.device)
+    runtime = choose_runtime(recipe.settings.runtime, device)
+    models = _load(card, recipe.settings, device, recipe.cache)
+    return models.compiled(compiled_folder(recipe.cache)) if runtime == "openvino" else models
+
+
+def _load(card: ModelCard, settings: PredictSettings, device: str, cache: Path | None) -> Models:
     if not isinstance(card, UvSamCard):
         if not settings.sam and (settings.fuse or settings.window_m):
             raise SettingsError(f"'{card.name}' has no generalist to fuse or to give a window; name one with --sam")
@@ -149,22 +127,22 @@ def load_models(card: ModelCard, settings: PredictSettings, device: str, cache: 
         return Models(specialist, _published(settings, device, cache))
     specialist, mixer, generalist = load_uvsam(ModelRecipe(settings.model, device), cache)
     withheld = set(card.without)
-    window_m = settings.window_m or card.generalist.window_m
-    views = card.generalist.views
-    own = Refiner(
-        generalist=generalist if views == 1 else Mirrored(generalist),
-        name=card.name,
+    refinement = Refinement(
         sha256=card.sha256,
-        window_m=window_m,
+        input_px=generalist.input_px,
+        window_m=settings.window_m or card.generalist.window_m,
         fuse=settings.fuse or card.fuse,
         min_prompt_m2=card.min_prompt_m2,
         rules=PromptRules(use_box="box" not in withheld, use_mask="mask" not in withheld, gain=card.prompt_gain),
-        tokens=MixedTokens(
-            specialist, mixer, window_m, with_sam="sam" not in withheld, with_specialist="specialist" not in withheld
-        ),
-        views=views,
+        views=card.generalist.views,
     )
-    return Models(specialist, own)
+    tokens = MixedTokens(
+        specialist, mixer, refinement.window_m, with_sam="sam" not in withheld,
+        with_specialist="specialist" not in withheld,
+    )  # fmt: skip
+    return Models(
+        specialist, Refiner(generalist if refinement.views == 1 else Mirrored(generalist), refinement, tokens)
+    )
 
 
 def _published(settings: PredictSettings, device: str, cache: Path | None) -> Refiner:
@@ -175,10 +153,10 @@ def _published(settings: PredictSettings, device: str, cache: Path | None) -> Re
         sha256, window_m = file_sha256(Path(str(settings.sam))), DEFAULT_WINDOW_M
     else:
         sha256, window_m = card.source.sha256 if card.source else str(card.sha256), card.window_m
-    return Refiner(
-        generalist, str(settings.sam), sha256, settings.window_m or window_m, settings.fuse or "sam", 0.0,
-        PromptRules(),
-    )  # fmt: skip
+    refinement = Refinement(
+        sha256, generalist.input_px, settings.window_m or window_m, settings.fuse or "sam", 0.0, PromptRules()
+    )
+    return Refiner(generalist, refinement)
 
 
 @dataclass(frozen=True, eq=False)

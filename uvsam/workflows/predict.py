@@ -6,6 +6,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,8 @@ from shapely.geometry.base import BaseGeometry
 import uvsam
 from uvsam.catalog.cache import check_generalist
 from uvsam.catalog.cards import ModelCard
-from uvsam.catalog.uvsam import load_predict_card
+from uvsam.catalog.uvsam import UvSamCard, load_predict_card
+from uvsam.engine.executors import open_run
 from uvsam.engine.journal import Journal, sweep
 from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
@@ -41,7 +43,7 @@ from uvsam.workflows.preview import write_preview
 from uvsam.workflows.stac_item import Written, write_item
 
 if TYPE_CHECKING:
-    from uvsam.workflows.loading import Models, Refiner
+    from uvsam.workflows.recipe import ModelFacts, Refinement
     from uvsam.workflows.refining import Refined
     from uvsam.workflows.scoring import Scored, Scoring
 
@@ -122,6 +124,10 @@ def predict(
     if stac:
         check_destination(stac, (".json",), overwrite=overwrite)
     card = load_predict_card(settings.model)
+    if score_type == "float16" and (settings.sam or isinstance(card, UvSamCard)):
+        raise SettingsError(
+            "scores that a generalist refines have eight bits; leave out --score-type or name a specialist as --model"
+        )
     if settings.sam:
         check_generalist(settings.sam, cache)
     scene = open_inputs(
@@ -137,43 +143,40 @@ def predict(
     stretch = estimate_stretch(scene)
     scene = replace(scene, uri=in_any_folder(scene.uri))
 
-    # PyTorch takes seconds to import, so it waits until nothing of the above was refused.
-    from uvsam.workflows.computing import open_computing
-    from uvsam.workflows.loading import ModelsRecipe
-    from uvsam.workflows.refining import Asked, refine_scene
+    # What computes waits until nothing of the above was refused, as PyTorch takes seconds to import.
+    from uvsam.workflows.computing import facts_of, open_computing
+    from uvsam.workflows.recipe import ModelsRecipe
+    from uvsam.workflows.refining import refine_scene
     from uvsam.workflows.scoring import Scoring, score_scene
 
-    recipe = ModelsRecipe(settings, cache)
-    models = recipe.build()
-    if models.refiner and score_type == "float16":
-        raise SettingsError(
-            "scores that a generalist refines have eight bits; leave out --score-type or name a specialist as --model"
-        )
-    plan = plan_tiles(
-        scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px
-    )  # fmt: skip
+    plan = plan_tiles(scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px)
     exact = save_scores is not None and score_type == "float16"
     scoring = Scoring(scene, stretch, plan, area_px, settings.views, exact)
+    recipe = ModelsRecipe(settings, card.sha256, cache).in_any_folder()
+    begin = partial(facts_of, recipe)
     with (
-        Journal(out, _identity(scene, scoring, settings, models)) as journal,
+        Journal(out) as journal,
         gdal_environment(scene.uri),
-        open_computing(recipe.in_any_folder(), models, workers, dask) as computing,
+        open_run(workers or 1, processes=True, dask=dask, even_one=workers is not None, first=begin) as run,
+        open_computing(recipe, run) as computing,
     ):
+        journal.begin(_identity(scene, scoring, settings, computing.facts))
         folder = journal.folder
         mask = folder / "mask.tif" if save_mask else None
         scores, half = folder / "scores.tif", folder / "float16.tif" if exact else None
         scored, failed_tiles = score_scene(
-            scoring, models.specialist, scores, journal.log("tiles"), computing.tiles(), float16_path=half,
+            scoring, computing.specialist, scores, journal.log("tiles"), computing.tiles(), float16_path=half,
             progress=progress,
         )  # fmt: skip
         failures = [(plan[index].core, str(error)) for index, error in sorted(failed_tiles.items())]
         refined, rough = None, scores
-        if refiner := models.refiner:
+        if refinement := computing.facts.refinement:
             scores = folder / "refined.tif"
             refined, failed_crops = refine_scene(
-                scene, stretch, Asked(refiner.generalist, refiner.tokens), rough, rules, scores, open_log=journal.log,
-                share=computing.crops(), run=computing.strips, threads=computing.threads, window_m=refiner.window_m,
-                fuse=refiner.fuse, min_prompt_m2=refiner.min_prompt_m2, prompt_rules=refiner.rules, progress=progress,
+                scene, stretch, computing.asked, rough, rules, scores, open_log=journal.log, share=computing.crops(),
+                run=computing.strips, threads=computing.threads, input_px=refinement.input_px,
+                window_m=refinement.window_m, fuse=refinement.fuse, min_prompt_m2=refinement.min_prompt_m2,
+                prompt_rules=refinement.rules, progress=progress,
             )  # fmt: skip
             failures += failed_crops
         villages, coverage = villages_from_scores(
@@ -183,9 +186,9 @@ def predict(
             run=computing.strips, progress=progress,
         )  # fmt: skip
         metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
-        metadata["runtime"] = _runtime(settings, models)
-        if refiner and refined:
-            metadata |= _refinement(refiner, refined)
+        metadata["runtime"] = _runtime(computing.facts)
+        if refinement and refined:
+            metadata |= {"sam": str(settings.sam or card.name)} | _refined(refinement, refined)
         if failures:
             metadata["failed"] = [{"window": window._asdict(), "error": error} for window, error in failures]
         if failures and not allow_failures:
@@ -216,7 +219,7 @@ def _told(failures: Sequence[tuple[Window, str]], kept: Path) -> str:
     )
 
 
-def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, models: "Models") -> dict[str, Any]:
+def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, facts: "ModelFacts") -> dict[str, Any]:
     """What decides on the scores of a run: another image, setting, model or version starts over."""
     return {
         "image": scene.uri,
@@ -226,19 +229,16 @@ def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, model
         "area": None if scoring.area_px is None else hashlib.sha256(shapely.to_wkb(scoring.area_px)).hexdigest(),
         "exact": scoring.exact,
         "settings": settings.model_dump(mode="json", exclude={"batch"}),
-        "model": models.specialist.card.sha256,
-        "generalist": models.refiner and models.refiner.sha256,
-        "device": models.specialist.device.type,
-        "versions": [uvsam.__version__, importlib.metadata.version("torch"), _runtime(settings, models)],
+        "model": facts.sha256,
+        "generalist": facts.refinement and facts.refinement.sha256,
+        "device": facts.device,
+        "versions": [uvsam.__version__, importlib.metadata.version("torch"), _runtime(facts)],
     }
 
 
-def _runtime(settings: PredictSettings, models: "Models") -> str:
+def _runtime(facts: "ModelFacts") -> str:
     """What computes the networks, with its version."""
-    from uvsam.workflows.loading import choose_runtime
-
-    name = choose_runtime(settings.runtime, models.specialist.device.type)
-    return f"{name} {importlib.metadata.version(name)}"
+    return f"{facts.runtime} {facts.runtime_version}"
 
 
 def _rules(settings: PredictSettings, card: ModelCard) -> tuple[RegionRules, dict[str, float]]:
@@ -329,15 +329,14 @@ def _metadata(
     }
 
 
-def _refinement(refiner: "Refiner", refined: "Refined") -> dict[str, Any]:
+def _refined(refinement: "Refinement", refined: "Refined") -> dict[str, Any]:
     return {
-        "sam": refiner.name,
-        "sam_sha256": refiner.sha256,
-        "window_m": refiner.window_m,
-        "fuse": refiner.fuse,
-        "min_prompt_m2": refiner.min_prompt_m2,
-        "sam_views": refiner.views,
-        "prompts": asdict(refiner.rules),
+        "sam_sha256": refinement.sha256,
+        "window_m": refinement.window_m,
+        "fuse": refinement.fuse,
+        "min_prompt_m2": refinement.min_prompt_m2,
+        "sam_views": refinement.views,
+        "prompts": asdict(refinement.rules),
         "refined": {
             name: getattr(refined, name)
             for name in ("regions", "refined", "crops", "prompts", "seen", "pixels", "model_pixels")

@@ -5,14 +5,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import shapely
-import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
-from torch import Tensor
 
 from uvsam.engine.executors import Run, here
 from uvsam.engine.journal import Log
@@ -38,10 +36,13 @@ from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
 from uvsam.raster.window import Window
+from uvsam.workflows.recipe import is_large
 from uvsam.workflows.scoring import one_core
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 STRIP_PX = 4_000_000
-LARGE_PX = 512
 ANSWER = np.dtype(
     [("region", "i4"), ("ground", "i8", 4), ("pixels", "i8"), ("iou_pred", "f4"), ("stability", "f4"),
      ("mask", "f2", (CELLS, CELLS))]
@@ -71,8 +72,8 @@ class Generalist(Protocol):
 
     @property
     def input_px(self) -> int: ...
-    def embed(self, pixels: Tensor, valid: Tensor) -> Tensor: ...
-    def decode(self, embedding: Tensor, prompts: Prompts, *, tokens: Any = None) -> Decoded: ...
+    def embed(self, pixels: "Tensor", valid: "Tensor") -> "Tensor": ...
+    def decode(self, embedding: "Tensor", prompts: Prompts, *, tokens: Any = None) -> Decoded: ...
 
 
 @dataclass(frozen=True)
@@ -184,11 +185,6 @@ class _Grid:
         return instances
 
 
-def is_large(generalist: Generalist) -> bool:
-    """Whether one of it fills a machine: several at a time would need too much memory."""
-    return generalist.input_px > LARGE_PX
-
-
 class Asked(NamedTuple):
     """Who is asked about crops.
 
@@ -234,10 +230,10 @@ class Refining:
         ):
             yield from pipeline(
                 keys, lambda key: self.grid.read(self.crops[key], reader, scores, labels), compute,
-                threads=threads, batch=batch, initializer=None if is_large(model.generalist) else one_core,
+                threads=threads, batch=batch, initializer=None if is_large(model.generalist.input_px) else one_core,
             )  # fmt: skip
 
-    def _answers(self, model: Asked, item: _ReadCrop, embedding: Tensor) -> bytes:
+    def _answers(self, model: Asked, item: _ReadCrop, embedding: "Tensor") -> bytes:
         relative = log_odds(item.values) - np.float32(self.outline)
         prompts = region_prompts(relative, item.labels, item.parts, self.rules)
         extra = None if model.tokens is None else model.tokens(item.chip)
@@ -255,7 +251,7 @@ class Refining:
 def refine_scene(
     scene: Scene,
     stretch: Stretch,
-    asked: Asked,
+    asked: Asked | None,
     scores_path: Path,
     rules: RegionRules,
     out_path: Path,
@@ -264,6 +260,7 @@ def refine_scene(
     share: Share = ALONE,
     run: Run = here,
     threads: Run = here,
+    input_px: int,
     window_m: float,
     fuse: str = "sam",
     min_prompt_m2: float = 0.0,
@@ -277,10 +274,12 @@ def refine_scene(
     keeps its byte. What has no score still has none.
 
     Args:
+        asked: who is asked; None where ``share`` says that others compute.
         scores_path: of the specialist, on the scene's grid (see ``mosaic.scores``).
         rules: what a region is; prompts and masks are centred on their threshold, so that the same rules outline the
             refined scores.
         out_path: the refined scores. ``{stem}_owner.tif`` beside it says which region's masks decided on each pixel.
+        input_px: side of a crop in pixels of the encoder.
         window_m: side of a crop, ground metres.
         fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
         min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
@@ -300,9 +299,9 @@ def refine_scene(
         raise SettingsError(f"no way to fuse called '{fuse}'; there are {', '.join(FUSE)}")
     if not window_m > 0:
         raise SettingsError("the window of the generalist must be above 0")
-    if asked.generalist.input_px % CELLS:
-        raise SettingsError(f"crops must be a multiple of {CELLS} px, not {asked.generalist.input_px}")
-    grid = _Grid(asked.generalist.input_px, model_scale(scene, window_m / asked.generalist.input_px), scene.shape)
+    if input_px % CELLS:
+        raise SettingsError(f"crops must be a multiple of {CELLS} px, not {input_px}")
+    grid = _Grid(input_px, model_scale(scene, window_m / input_px), scene.shape)
     prompt_rules = prompt_rules or PromptRules()
 
     def finding(stage: str, done: int, total: int) -> None:  # its own name: villages are joined later
@@ -343,15 +342,17 @@ def refine_scene(
         prompts=len(instances),
         seen=grid.covered_px(looked_at),
         pixels=pixels,
-        model_pixels=len(looked_at) * asked.generalist.input_px**2,
+        model_pixels=len(looked_at) * input_px**2,
         support=Support(owner_path, quality.means()),
     )
     return refined, [(grid.on_scene(crops[number].window), str(error)) for number, error in sorted(failed.items())]
 
 
-def _embeddings(generalist: Generalist, items: list[_ReadCrop]) -> Tensor:
+def _embeddings(generalist: Generalist, items: list[_ReadCrop]) -> "Tensor | list[Tensor]":
     if not items:
-        return torch.empty(0)
+        return []
+    import torch  # only where models compute
+
     pixels = torch.from_numpy(np.stack([item.chip.pixels for item in items]))
     return generalist.embed(pixels, torch.from_numpy(np.stack([item.chip.valid for item in items])))
 

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import shapely
-import torch
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
-from torch import Tensor
 
 from uvsam.engine.journal import Log
 from uvsam.engine.pipeline import Done, pipeline
@@ -32,13 +30,16 @@ from uvsam.raster.window import Window
 from uvsam.raster.writer import RasterWriter, quick_compression
 from uvsam.tiles import Tile, TilePlan
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _RECORD = struct.Struct("<QI")
 
 
 class Scorer(Protocol):
     """What pass A needs of a specialist; see :meth:`uvsam.models.specialist.Specialist.scores`."""
 
-    def scores(self, pixels: Tensor, valid: Tensor, *, views: int = 1) -> Tensor: ...
+    def scores(self, pixels: "Tensor", valid: "Tensor", *, views: int = 1) -> "Tensor": ...
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ class Scoring:
 
 
 def score_scene(
-    scoring: Scoring, scorer: Scorer, path: Path, log: Log, share: Share = ALONE, *, float16_path: Path | None = None,
-    progress: Progress = silent,
+    scoring: Scoring, scorer: Scorer | None, path: Path, log: Log, share: Share = ALONE, *,
+    float16_path: Path | None = None, progress: Progress = silent,
 ) -> tuple[Scored, dict[int, Exception]]:  # fmt: skip
     """Write the score raster of a scene: uint8, 0 where nothing was looked at (see ``mosaic.scores``).
 
@@ -152,6 +153,7 @@ def score_scene(
     where they are computed changes a byte, on one kind of processor.
 
     Args:
+        scorer: None where ``share`` says that others compute.
         log: tiles that are in it are not computed again.
         float16_path: also write the scores in half precision, NaN where nothing was looked at.
 
@@ -192,12 +194,16 @@ def _assemble(scoring: Scoring, log: Log, path: Path, float16_path: Path | None)
     return Scored(len(plan), computed, pixels, computed * plan.chip_px[0] * plan.chip_px[1])
 
 
-def _batch(arrays: Sequence[NDArray[Any]]) -> Tensor:
+def _batch(arrays: Sequence[NDArray[Any]]) -> "Tensor":
+    import torch  # only where models compute
+
     return torch.from_numpy(arrays[0][None] if len(arrays) == 1 else np.stack(arrays))
 
 
 def one_core() -> None:
     """Cores are shared out over tiles: a sum over several would be rounded differently with their number."""
+    import torch
+
     torch.set_num_threads(1)
 
 
