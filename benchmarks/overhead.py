@@ -27,12 +27,14 @@ from odc.geo.geobox import GeoBox
 from predict import MEASURED
 
 from uvsam.catalog.uvsam import load_predict_card
+from uvsam.engine.executors import here
 from uvsam.prompts import FRAME_PX, Prompts
 from uvsam.raster.chips import Chip
 from uvsam.settings import PredictSettings
 from uvsam.simulate import simulate_city
 from uvsam.vectors.geopackage import read_run
 from uvsam.workflows.computing import open_computing
+from uvsam.workflows.loading import load_models
 from uvsam.workflows.recipe import ModelsRecipe
 from uvsam.workflows.scoring import one_core
 
@@ -40,9 +42,10 @@ from uvsam.workflows.scoring import one_core
 def bare(chips: int, crops: int, prompts: int) -> dict[str, float]:
     """Seconds of the models of a default run alone, elapsed and of all processors."""
     settings = PredictSettings()
-    with open_computing(ModelsRecipe(settings, load_predict_card(settings.model).sha256)) as computing:
-        models, threads = computing.models, computing.tiles().threads
-    assert models is not None
+    recipe = ModelsRecipe(settings, load_predict_card(settings.model).sha256)
+    models = load_models(recipe)
+    with open_computing(recipe, models, here) as computing:
+        threads = computing.tiles().threads
     side, refiner = models.specialist.card.chip_px, models.refiner
     assert refiner is not None
     small = refiner.generalist.input_px

@@ -3,11 +3,12 @@
     python benchmarks/workers.py --side 10000
 
 A simulated city at 0.6 m. Seconds are those of the whole command, start and outlines included; the results must be
-the same. Both run in turn, as often as asked for.
+the same. Both run in turn, as often as asked for. Peak memory is that of the process that gives the command.
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -15,15 +16,17 @@ import time
 from pathlib import Path
 
 import geopandas as gpd
+from predict import MEASURED
 
 from uvsam.simulate import simulate_city
 
 
-def seconds(image: Path, out: Path, workers: int, extra: list[str]) -> float:
-    command = [sys.executable, "-m", "uvsam", "predict", str(image), "--out", str(out), "--overwrite", "--quiet"]
+def run(image: Path, out: Path, workers: int, extra: list[str]) -> tuple[float, float]:
+    """Seconds, and the peak memory in MB."""
+    arguments = ["predict", str(image), "--out", str(out), "--overwrite", "--quiet", "--workers", str(workers), *extra]
     started = time.perf_counter()
-    subprocess.run([*command, "--workers", str(workers), *extra], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return time.perf_counter() - started, int(re.findall(r"peak_kb (\d+)", done.stdout)[-1]) / 1024
 
 
 def main() -> None:
@@ -39,16 +42,21 @@ def main() -> None:
     if not image.exists():
         simulate_city(folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=1)
     taken: dict[int, list[float]] = {1: [], 2: []}
+    peaks: list[float] = []
     for _ in range(options.repeats):
         for workers, times in taken.items():
-            times.append(seconds(image, folder / f"by_{workers}.gpkg", workers, options.extra))
-    one, two = (gpd.read_file(folder / f"by_{workers}.gpkg").to_wkb() for workers in taken)
-    if not one.equals(two):
-        raise SystemExit("two workers found something else than one")
+            seconds, peak_mb = run(image, folder / f"by_{workers}.gpkg", workers, options.extra)
+            times.append(seconds)
+            peaks.append(peak_mb)
+    for layer in ("villages", "coverage"):
+        one, two = (gpd.read_file(folder / f"by_{workers}.gpkg", layer=layer).to_wkb() for workers in taken)
+        if not one.equals(two):
+            raise SystemExit(f"two workers found something else than one: {layer}")
     found = {
         "side_px": options.side, "options": options.extra,
         "seconds": {str(workers): [round(value, 1) for value in times] for workers, times in taken.items()},
         "times_faster": round(statistics.median(taken[1]) / statistics.median(taken[2]), 2),
+        "peak_mb": round(max(peaks)),
     }  # fmt: skip
     print(json.dumps(found, indent=1))
     options.out.write_text(json.dumps(found, indent=1) + "\n")

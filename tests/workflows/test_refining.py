@@ -26,10 +26,11 @@ from uvsam.raster.radiometry import IDENTITY
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.window import Window
 from uvsam.vectors.villages import villages_from_scores
+from uvsam.workflows.recipe import Refinement
 from uvsam.workflows.refining import Asked, Refined, refine_scene
 
 RULES = RegionRules(0.4, 0.6, min_area_m2=300)
-AS_ASKED = {"prompt_rules": PromptRules(gain=1.0)}
+AS_ASKED = PromptRules(gain=1.0)
 
 
 class Answer(NamedTuple):
@@ -115,22 +116,14 @@ def score_field(shape: tuple[int, int], *, sigma: float, seed: int = 3) -> np.nd
 
 
 def refine(place: Place, generalist: Identity, out: Path, **options: Any) -> Refined:
-    given = {"window_m": 256.0, **AS_ASKED, **options}
-    asked = Asked(generalist, given.pop("tokens", None))
-    share = Share(given.pop("threads", 1), given.pop("batch", 1))
+    share = Share(options.pop("threads", 1), options.pop("batch", 1))
+    asked, rules = Asked(generalist, options.pop("tokens", None)), options.pop("rules", RULES)
+    given: dict[str, Any] = {"window_m": 256.0, "fuse": "sam", "min_prompt_m2": 0.0, "rules": AS_ASKED, **options}
     open_log = partial(Log, Path(tempfile.mkdtemp(dir=out.parent)))
     refined, failed = refine_scene(
-        place.scene,
-        IDENTITY,
-        asked,
-        place.scores,
-        given.pop("rules", RULES),
-        out,
-        open_log=open_log,
-        share=share,
-        input_px=generalist.input_px,
-        **given,
-    )
+        place.scene, IDENTITY, asked, Refinement("", generalist.input_px, **given), place.scores, rules, out,
+        open_log=open_log, share=share,
+    )  # fmt: skip
     assert not failed
     return refined
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from uvsam.engine.executors import Run, here, open_run
+from uvsam.engine.executors import Run, open_run
 from uvsam.engine.work import Elsewhere, Share
 from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, is_large
 from uvsam.workflows.refining import Asked
@@ -58,9 +58,8 @@ class Computing:
     def crops(self) -> Share:
         """For pass B."""
         refinement = self.facts.refinement
-        return self._share(
-            1 if refinement is None or is_large(refinement.input_px) else self._threads, generalist_of
-        )  # fmt: skip
+        threads = 1 if refinement is None or is_large(refinement.input_px) else self._threads
+        return self._share(threads, generalist_of)
 
     @property
     def _on_gpu(self) -> bool:
@@ -80,22 +79,21 @@ class Computing:
 
 
 @contextmanager
-def open_computing(recipe: ModelsRecipe, run: Run = here) -> Iterator[Computing]:
+def open_computing(recipe: ModelsRecipe, models: "Models | None", run: Run) -> Iterator[Computing]:
     """Prepare where a run computes.
 
     Args:
-        run: hands tasks to other processes; :func:`~uvsam.engine.executors.here` is threads of this one, one for each
-            core.
+        models: of the recipe, to compute in threads of this process, one for each core; None: others compute.
+        run: hands tasks to these others.
 
     Raises:
-        SettingsError, CatalogError: see :func:`uvsam.workflows.loading.load_models`.
+        SettingsError, CatalogError: the others cannot build the models, see
+            :func:`uvsam.workflows.loading.load_models`.
     """
-    if run is here:
+    if models:
         from torch import get_num_threads
 
-        from uvsam.workflows.loading import load_models
-
-        models, cores = load_models(recipe), get_num_threads()
+        cores = get_num_threads()
         with open_run(cores) as threads:
             yield Computing(recipe, models.facts, models, None, threads, threads, cores)
         return

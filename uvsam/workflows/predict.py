@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -39,13 +39,12 @@ from uvsam.vectors.formats import check_output, check_place, outputs, write_vill
 from uvsam.vectors.mask import MASK
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
+from uvsam.workflows.computing import facts_of, open_computing
 from uvsam.workflows.preview import write_preview
+from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, Refinement
+from uvsam.workflows.refining import Refined, refine_scene
+from uvsam.workflows.scoring import Scored, Scoring, score_scene
 from uvsam.workflows.stac_item import Written, write_item
-
-if TYPE_CHECKING:
-    from uvsam.workflows.recipe import ModelFacts, Refinement
-    from uvsam.workflows.refining import Refined
-    from uvsam.workflows.scoring import Scored, Scoring
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class Prediction:
     villages: gpd.GeoDataFrame
     coverage: gpd.GeoDataFrame
     run: dict[str, Any]
-    scored: "Scored"
-    refined: "Refined | None"
+    scored: Scored
+    refined: Refined | None
     seconds: float
 
 
@@ -143,22 +142,20 @@ def predict(
     stretch = estimate_stretch(scene)
     scene = replace(scene, uri=in_any_folder(scene.uri))
 
-    # What computes waits until nothing of the above was refused, as PyTorch takes seconds to import.
-    from uvsam.workflows.computing import facts_of, open_computing
-    from uvsam.workflows.recipe import ModelsRecipe
-    from uvsam.workflows.refining import refine_scene
-    from uvsam.workflows.scoring import Scoring, score_scene
-
     plan = plan_tiles(scene.shape, model_scale(scene, card.gsd_m), chip_px=card.chip_px, halo_px=card.halo_px)
     exact = save_scores is not None and score_type == "float16"
     scoring = Scoring(scene, stretch, plan, area_px, settings.views, exact)
     recipe = ModelsRecipe(settings, card.sha256, cache).in_any_folder()
-    begin = partial(facts_of, recipe)
+    models, elsewhere = None, workers is not None or dask is not None
+    if not elsewhere:
+        from uvsam.workflows.loading import load_models  # PyTorch takes seconds: after all that can be refused
+
+        models = load_models(recipe)
     with (
         Journal(out) as journal,
         gdal_environment(scene.uri),
-        open_run(workers or 1, processes=True, dask=dask, even_one=workers is not None, first=begin) as run,
-        open_computing(recipe, run) as computing,
+        open_run(workers or 1, processes=True, dask=dask, even_one=elsewhere, first=partial(facts_of, recipe)) as run,
+        open_computing(recipe, models, run) as computing,
     ):
         journal.begin(_identity(scene, scoring, settings, computing.facts))
         folder = journal.folder
@@ -173,10 +170,8 @@ def predict(
         if refinement := computing.facts.refinement:
             scores = folder / "refined.tif"
             refined, failed_crops = refine_scene(
-                scene, stretch, computing.asked, rough, rules, scores, open_log=journal.log, share=computing.crops(),
-                run=computing.strips, threads=computing.threads, input_px=refinement.input_px,
-                window_m=refinement.window_m, fuse=refinement.fuse, min_prompt_m2=refinement.min_prompt_m2,
-                prompt_rules=refinement.rules, progress=progress,
+                scene, stretch, computing.asked, refinement, rough, rules, scores, open_log=journal.log,
+                share=computing.crops(), run=computing.strips, threads=computing.threads, progress=progress,
             )  # fmt: skip
             failures += failed_crops
         villages, coverage = villages_from_scores(
@@ -219,7 +214,7 @@ def _told(failures: Sequence[tuple[Window, str]], kept: Path) -> str:
     )
 
 
-def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, facts: "ModelFacts") -> dict[str, Any]:
+def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, facts: ModelFacts) -> dict[str, Any]:
     """What decides on the scores of a run: another image, setting, model or version starts over."""
     return {
         "image": scene.uri,
@@ -236,7 +231,7 @@ def _identity(scene: Scene, scoring: "Scoring", settings: PredictSettings, facts
     }
 
 
-def _runtime(facts: "ModelFacts") -> str:
+def _runtime(facts: ModelFacts) -> str:
     """What computes the networks, with its version."""
     return f"{facts.runtime} {facts.runtime_version}"
 
@@ -296,7 +291,7 @@ def _metadata(
     rules: RegionRules,
     outline: dict[str, float],
     plan: TilePlan,
-    scored: "Scored",
+    scored: Scored,
 ) -> dict[str, Any]:
     libraries = ("torch", "segmentation-models-pytorch", "rasterio", "geopandas", "shapely")
     height, width = scene.shape
@@ -329,7 +324,7 @@ def _metadata(
     }
 
 
-def _refined(refinement: "Refinement", refined: "Refined") -> dict[str, Any]:
+def _refined(refinement: Refinement, refined: Refined) -> dict[str, Any]:
     return {
         "sam_sha256": refinement.sha256,
         "window_m": refinement.window_m,

@@ -36,7 +36,7 @@ from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
 from uvsam.raster.window import Window
-from uvsam.workflows.recipe import is_large
+from uvsam.workflows.recipe import Refinement, is_large
 from uvsam.workflows.scoring import one_core
 
 if TYPE_CHECKING:
@@ -252,6 +252,7 @@ def refine_scene(
     scene: Scene,
     stretch: Stretch,
     asked: Asked | None,
+    refinement: Refinement,
     scores_path: Path,
     rules: RegionRules,
     out_path: Path,
@@ -260,29 +261,21 @@ def refine_scene(
     share: Share = ALONE,
     run: Run = here,
     threads: Run = here,
-    input_px: int,
-    window_m: float,
-    fuse: str = "sam",
-    min_prompt_m2: float = 0.0,
-    prompt_rules: PromptRules | None = None,
     progress: Progress = silent,
 ) -> tuple[Refined, list[tuple[Window, str]]]:
     """Outline the regions of a score raster with a generalist and write the refined score raster.
 
-    Crops of ``window_m`` are read around regions only, so the cost goes with the villages and not with the scene; and
+    Crops are read around regions only, so the cost goes with the villages and not with the scene; and
     so does memory, which holds a few numbers per region and never a crop that is done. A pixel that no crop asks about
     keeps its byte. What has no score still has none.
 
     Args:
         asked: who is asked; None where ``share`` says that others compute.
+        refinement: how; regions of less than 16 mask cells keep the specialist's outline in any case.
         scores_path: of the specialist, on the scene's grid (see ``mosaic.scores``).
         rules: what a region is; prompts and masks are centred on their threshold, so that the same rules outline the
             refined scores.
         out_path: the refined scores. ``{stem}_owner.tif`` beside it says which region's masks decided on each pixel.
-        input_px: side of a crop in pixels of the encoder.
-        window_m: side of a crop, ground metres.
-        fuse: a key of :data:`~uvsam.mosaic.instances.FUSE`.
-        min_prompt_m2: smaller regions keep the specialist's outline, as do those of less than 16 mask cells.
         run: where regions are found.
         threads: of this process, where masks become scores.
         open_log: from a name to the log of that name; crops that are in it are not computed again.
@@ -295,20 +288,20 @@ def refine_scene(
         SettingsError: the window, the fuse rule or the encoder's size is impossible.
         SceneError, OutputError: a raster cannot be read or written.
     """
+    input_px, fuse = refinement.input_px, refinement.fuse
     if fuse not in FUSE:
         raise SettingsError(f"no way to fuse called '{fuse}'; there are {', '.join(FUSE)}")
-    if not window_m > 0:
+    if not refinement.window_m > 0:
         raise SettingsError("the window of the generalist must be above 0")
     if input_px % CELLS:
         raise SettingsError(f"crops must be a multiple of {CELLS} px, not {input_px}")
-    grid = _Grid(input_px, model_scale(scene, window_m / input_px), scene.shape)
-    prompt_rules = prompt_rules or PromptRules()
+    grid = _Grid(input_px, model_scale(scene, refinement.window_m / input_px), scene.shape)
 
     def finding(stage: str, done: int, total: int) -> None:  # its own name: villages are joined later
         progress("finding what to outline (image rows)", done, total)
 
     regions = find_regions(scores_path, rules, scene.gsd_m, run=run, progress=finding)
-    least_px = max(min_prompt_m2 / math.prod(scene.gsd_m), MIN_CELLS * math.prod(grid.cell_xy))
+    least_px = max(refinement.min_prompt_m2 / math.prod(scene.gsd_m), MIN_CELLS * math.prod(grid.cell_xy))
     chosen = np.flatnonzero(regions.pixels >= least_px)
     crops = plan_crops((chosen + 1).tolist(), regions.bounds_px[chosen], grid.cell_xy, scene.shape)
     outline = outline_log_odds(rules.threshold)
@@ -316,7 +309,7 @@ def refine_scene(
     owner_path = out_path.with_name(f"{out_path.stem}_owner.tif")
     labels_path = out_path.with_name(f"{out_path.stem}_regions.tif")
     write_regions(regions, scene.geobox, labels_path, run=run)
-    refining = Refining(scene, stretch, grid, tuple(crops), scores_path, labels_path, prompt_rules, outline)
+    refining = Refining(scene, stretch, grid, tuple(crops), scores_path, labels_path, refinement.rules, outline)
     log = open_log(f"crops-{zlib.crc32(repr(crops).encode()):08x}")  # of other scores the crops are others
     failed = complete(
         refining, asked, len(crops), log, share, lambda done: progress("outlining villages (crops)", done, len(crops))
