@@ -9,6 +9,7 @@ the same. Both run in turn, as often as asked for. Peak memory is that of the pr
 import argparse
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from uvsam.simulate import simulate_city
 
 def run(image: Path, out: Path, workers: int, extra: list[str]) -> tuple[float, float]:
     """Seconds, and the peak memory in MB."""
+    shutil.rmtree(f"{out}.uvsam", ignore_errors=True)  # else it goes on where one was that was stopped
     arguments = ["predict", str(image), "--out", str(out), "--overwrite", "--quiet", "--workers", str(workers), *extra]
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], check=True, stdout=subprocess.PIPE, text=True)

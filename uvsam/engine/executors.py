@@ -4,6 +4,8 @@ A task is a small picklable value and a function of it, never an array of pixels
 itself. At any time a few tasks per worker are under way, so a million of them need no more memory than ten.
 """
 
+import atexit
+import gc
 import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -111,10 +113,17 @@ def open_run(
         Client(cluster) as client,
     ):
         beginning = [  # kept until the end: what nobody waits for is not done
-            client.submit(first, workers=[worker], pure=False) for worker in client.nthreads() if first
+            client.submit(_begin, first, workers=[worker], pure=False) for worker in client.nthreads()
         ]
         yield _on(client)
         del beginning
+
+
+def _begin(first: Callable[[], Any] | None) -> None:
+    """In a new worker process."""
+    atexit.register(gc.freeze)  # as in ``uvsam.__main__``
+    if first:
+        first()
 
 
 def _start_workers(workers: int) -> Any:

@@ -99,7 +99,7 @@ def open_computing(recipe: ModelsRecipe, models: "Models | None", run: Run) -> I
         return
     from dask.system import CPU_COUNT
 
-    facts = next(iter(run(facts_of, [recipe])))
+    facts = next(iter(run(facts_of, [recipe, recipe])))  # of two workers that of the one who is ready first
     with open_run(CPU_COUNT) as threads:
         yield Computing(recipe, facts, None, run, run, threads, CPU_COUNT)
 
