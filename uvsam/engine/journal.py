@@ -154,6 +154,8 @@ class Journal:
         except Timeout as error:
             raise OutputError(f"another run is at work on {self.out}; wait for it, or give another name") from error
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # if it is empty
             raise OutputError(f"cannot write into {self.folder}: {error.strerror or error}") from error
         return self
 
