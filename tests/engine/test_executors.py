@@ -81,8 +81,8 @@ def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_new_processes_begin_with_what_they_are_told(tmp_path: Path) -> None:
     with open_run(workers=2, processes=True, first=partial(_sign, tmp_path)) as run:
-        signed = {int(path.name) for path in tmp_path.iterdir()} if list(run(square, range(8))) else set()
-        assert set(run(_process, range(8))) <= signed
+        processes = set(run(_process, range(8)))
+        assert processes <= {int(path.name) for path in tmp_path.iterdir()}
 
 
 def _sign(folder: Path) -> None:

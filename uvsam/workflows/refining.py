@@ -265,8 +265,8 @@ def refine_scene(
 ) -> tuple[Refined, list[tuple[Window, str]]]:
     """Outline the regions of a score raster with a generalist and write the refined score raster.
 
-    Crops are read around regions only, so the cost goes with the villages and not with the scene; and
-    so does memory, which holds a few numbers per region and never a crop that is done. A pixel that no crop asks about
+    Crops are read around regions only, so the cost goes with the villages and not with the scene; and so does memory,
+    which holds a few numbers per region and never a crop that is done. A pixel that no crop asks about
     keeps its byte. What has no score still has none.
 
     Args:
