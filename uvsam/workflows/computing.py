@@ -27,8 +27,7 @@ class Computing:
 
     Attributes:
         models: of this process; None where others compute.
-        run: hands tasks to other processes; None is this one.
-        strips: hands out what needs no model: to the same, or to threads of this process.
+        strips: hands tasks to these others, or to threads of this process what needs no model.
         threads: of this process, for what pixels would have to travel for.
         cores: of this process.
     """
@@ -36,7 +35,6 @@ class Computing:
     recipe: ModelsRecipe
     facts: ModelFacts
     models: "Models | None"
-    run: Run | None
     strips: Run
     threads: Run
     cores: int
@@ -74,7 +72,7 @@ class Computing:
         return self.cores + 1 if self.facts.runtime == "openvino" and self.cores > 1 else self.cores
 
     def _share(self, threads: int, build: Callable[[ModelsRecipe], Any]) -> Share:
-        elsewhere = Elsewhere(self.run, partial(build, self.recipe)) if self.run else None
+        elsewhere = None if self.models else Elsewhere(self.strips, partial(build, self.recipe))
         return Share(threads, self.recipe.settings.batch or (GPU_BATCH if self._on_gpu else 1), elsewhere)
 
 
@@ -95,13 +93,13 @@ def open_computing(recipe: ModelsRecipe, models: "Models | None", run: Run) -> I
 
         cores = get_num_threads()
         with open_run(cores) as threads:
-            yield Computing(recipe, models.facts, models, None, threads, threads, cores)
+            yield Computing(recipe, models.facts, models, threads, threads, cores)
         return
     from dask.system import CPU_COUNT
 
     facts = next(iter(run(facts_of, [recipe, recipe])))  # of two workers that of the one who is ready first
     with open_run(CPU_COUNT) as threads:
-        yield Computing(recipe, facts, None, run, run, threads, CPU_COUNT)
+        yield Computing(recipe, facts, None, run, threads, CPU_COUNT)
 
 
 def facts_of(recipe: ModelsRecipe) -> ModelFacts:
