@@ -1,8 +1,8 @@
 """How much faster `uvsam predict` is with two Dask workers of one thread each than with one.
 
-    python benchmarks/workers.py --side 10000
+    python benchmarks/workers.py --side 20000
 
-A simulated city at 0.6 m. Seconds are those of the whole command, start and outlines included; the results must be
+A simulated city at 0.6 m, that of `overhead.py`. Seconds are those of the whole command, start and outlines included; the results must be
 the same. Both run in turn, as often as asked for: machines change with the hour, so the ratio is that of all
 seconds, beside that of each pair. Peak memory is that of the process that gives the command.
 """
@@ -34,7 +34,8 @@ def run(image: Path, out: Path, workers: int, extra: list[str]) -> tuple[float, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=10_000, help="pixels")
+    parser.add_argument("--side", type=int, default=20_000, help="pixels")
+    parser.add_argument("--villages-per-km2", type=float, default=1.85, help="1.85 are about 5 %% of the ground")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--add", action="store_true", help="keep the pairs that --out has of earlier runs here")
     parser.add_argument("--work", type=Path, default=Path("runs/workers"))
@@ -44,7 +45,10 @@ def main() -> None:
     folder = options.work / str(options.side)
     image = folder / "city_2020.tif"
     if not image.exists():
-        simulate_city(folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=1)
+        simulate_city(
+            folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=1,
+            villages_per_km2=options.villages_per_km2,
+        )  # fmt: skip
     taken: dict[int, list[float]] = {1: [], 2: []}
     peaks: list[float] = []
     if options.add:

@@ -1,6 +1,7 @@
 """Pieces are done once, here or elsewhere; what cannot be done is told, and where nothing works the run ends."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,24 @@ class Powers:
 
     damaged: tuple[int, ...] = ()
     read: list[int] = field(default_factory=list)
+    diary: Path | None = None
 
-    def records(self, model: int, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+    @contextmanager
+    def reader(self) -> Iterator[str]:
+        self._note("opened")
+        yield "open"
+        self._note("closed")
+
+    def _note(self, what: str) -> None:
+        if self.diary:
+            with self.diary.open("a") as diary:
+                diary.write(f"{what}\n")
+
+    def records(
+        self, model: int, reader: str, keys: Iterable[int], *, threads: int = 1, batch: int = 1
+    ) -> Iterator[Done]:
         def look(key: int) -> int:
+            assert reader == "open"
             self.read.append(key)
             if key in self.damaged:
                 raise SceneError(f"piece {key} is damaged")
@@ -56,6 +72,17 @@ def test_what_is_known_is_not_read_again(tmp_path: Path) -> None:
     work.read.clear()
     assert set(complete(work, 2, 10, log)) == {3}
     assert set(work.read) == {3}
+
+
+def test_a_worker_opens_what_it_reads_once_and_closes_it_for_other_work(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    with open_run(processes=True, even_one=True) as run:
+        share = Share(elsewhere=Elsewhere(run, partial(int, 2)))
+        complete(Powers(diary=first), 2, 100, Log(tmp_path, "powers"), share)
+        assert first.read_text().split() == ["opened"]
+        complete(Powers(diary=second), 2, 100, Log(tmp_path, "others"), share)
+    assert first.read_text().split() == ["opened", "closed"]
+    assert second.read_text().split() == ["opened"]
 
 
 @pytest.mark.parametrize("count", [1, 10_000])

@@ -1,9 +1,10 @@
 """Numbered pieces of a run, each done once: here or elsewhere, now or before the run was interrupted."""
 
 import pickle
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,12 @@ HOPELESS = 8
 class Work(Protocol):
     """What is to be done: small and picklable, with neither pixels nor models in it."""
 
-    def records(self, model: Any, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+    def reader(self) -> AbstractContextManager[Any]:
+        """What pieces are read from, to be opened; of files that outlive the run, as workers close it late."""
+
+    def records(
+        self, model: Any, reader: Any, keys: Iterable[int], *, threads: int = 1, batch: int = 1
+    ) -> Iterator[Done]:
         """For each piece what is to be kept of it, as bytes, in any order. Nothing but the piece decides on them."""
 
 
@@ -91,10 +97,11 @@ def complete(
 
 
 def _here(work: Work, model: Any, keys: Sequence[int], log: Log, share: Share) -> Generator[Done]:
-    for done in work.records(model, keys, threads=share.threads, batch=share.batch):
-        if done.error is None:
-            log.append(done.item, done.result)
-        yield done
+    with work.reader() as reader:
+        for done in work.records(model, reader, keys, threads=share.threads, batch=share.batch):
+            if done.error is None:
+                log.append(done.item, done.result)
+            yield done
 
 
 def _elsewhere(work: Work, keys: Sequence[int], log: Log, share: Share) -> Generator[Done]:
@@ -129,10 +136,36 @@ class _Span(NamedTuple):
 
 def _do_span(span: _Span) -> list[Done]:
     work, model, log = _read(span.described)
-    return [
-        done if done.error is not None else done._replace(result=log.append(done.item, done.result))
-        for done in work.records(model, span.keys, batch=span.batch)
-    ]
+    with _KEPT.reader(span.described, work) as reader:
+        return [
+            done if done.error is not None else done._replace(result=log.append(done.item, done.result))
+            for done in work.records(model, reader, span.keys, batch=span.batch)
+        ]
+
+
+class _Kept(threading.local):
+    """The reader of a worker's thread, open from one task to the next: both need the blocks that lie between them."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._of: Path | None = None
+        self._reader: Any = None
+
+    @contextmanager
+    def reader(self, described: Path, work: Work) -> Iterator[Any]:
+        if self._of != described:
+            self._of = None  # for as long as this one is not open
+            self._stack.close()
+            self._reader = self._stack.enter_context(work.reader())
+        try:
+            yield self._reader
+        except BaseException:
+            self._of = None
+            raise
+        self._of = described
+
+
+_KEPT = _Kept()
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ from uvsam.mosaic.regions import RegionRules, find_regions, write_regions
 from uvsam.progress import Progress, silent
 from uvsam.prompts import CELLS, FRAME_PX, MIN_CELLS, Parts, PromptRules, Prompts, find_parts, region_prompts
 from uvsam.prompts.crops import Crop, plan_crops
-from uvsam.raster.access import gdal_environment, open_dataset
+from uvsam.raster.access import open_dataset
 from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene, model_scale
@@ -213,7 +213,13 @@ class Refining:
     rules: PromptRules
     outline: float
 
-    def records(self, model: Asked, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+    def reader(self) -> SceneReader:
+        """Of the scene."""
+        return SceneReader(self.scene, self.stretch)
+
+    def records(
+        self, model: Asked, reader: SceneReader, keys: Iterable[int], *, threads: int = 1, batch: int = 1
+    ) -> Iterator[Done]:
         """The answers about crops, rows of :data:`ANSWER`; see :class:`uvsam.engine.work.Work`."""
 
         def compute(items: Sequence[_ReadCrop | None]) -> list[bytes]:
@@ -222,12 +228,7 @@ class Refining:
             answers = iter([self._answers(model, *pair) for pair in zip(asked, embeddings, strict=True)])
             return [b"" if item is None else next(answers) for item in items]
 
-        with (
-            gdal_environment(self.scene.uri),
-            SceneReader(self.scene, self.stretch) as reader,
-            open_dataset(str(self.scores_path)) as scores,
-            open_dataset(str(self.labels_path)) as labels,
-        ):
+        with open_dataset(str(self.scores_path)) as scores, open_dataset(str(self.labels_path)) as labels:
             yield from pipeline(
                 keys, lambda key: self.grid.read(self.crops[key], reader, scores, labels), compute,
                 threads=threads, batch=batch, initializer=None if is_large(model.generalist.input_px) else one_core,

@@ -21,7 +21,6 @@ from uvsam.engine.pipeline import Done, pipeline
 from uvsam.engine.work import ALONE, Share, complete
 from uvsam.mosaic.scores import quantise
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment
 from uvsam.raster.chips import Chip, SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import upsample_scores
@@ -83,17 +82,22 @@ class Scoring:
     views: int = 1
     exact: bool = False
 
-    def records(self, model: Scorer, keys: Iterable[int], *, threads: int = 1, batch: int = 1) -> Iterator[Done]:
+    def reader(self) -> SceneReader:
+        """Of the scene."""
+        return SceneReader(self.scene, self.stretch)
+
+    def records(
+        self, model: Scorer, reader: SceneReader, keys: Iterable[int], *, threads: int = 1, batch: int = 1
+    ) -> Iterator[Done]:
         """The scores of tiles; see :class:`uvsam.engine.work.Work`. Each thread computes on one core."""
 
         def compute(items: Sequence[ReadTile]) -> list[bytes]:
             return [self._record(item, scores) for item, scores in zip(items, self._scores(model, items), strict=True)]
 
-        with gdal_environment(self.scene.uri), SceneReader(self.scene, self.stretch) as reader:
-            yield from pipeline(
-                keys, lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
-                threads=threads, batch=batch, initializer=one_core,
-            )  # fmt: skip
+        return pipeline(
+            keys, lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
+            threads=threads, batch=batch, initializer=one_core,
+        )  # fmt: skip
 
     def array(self, model: Scorer, *, threads: int = 1, progress: Progress = silent) -> NDArray[np.float32]:
         """The scores of a whole scene in memory (H, W) float32, NaN where nothing was looked at.
@@ -109,7 +113,7 @@ class Scoring:
                     found[item.tile.core.slices] = np.where(item.valid, self._upsampled(item, scores), math.nan)
             return [None] * len(items)
 
-        with gdal_environment(self.scene.uri), SceneReader(self.scene, self.stretch) as reader:
+        with self.reader() as reader:
             pieces = pipeline(
                 range(len(self.plan)), lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
                 threads=threads, initializer=one_core,
