@@ -2,9 +2,9 @@
 
     python benchmarks/workers.py --side 20000
 
-A simulated city at 0.6 m, that of `overhead.py`. Seconds are those of the whole command, start and outlines included; the results must be
-the same. Both run in turn, as often as asked for: machines change with the hour, so the ratio is that of all
-seconds, beside that of each pair. Peak memory is that of the process that gives the command.
+A simulated city at 0.6 m, that of `overhead.py`. Seconds are those of the whole command, start and outlines included;
+the results must be the same. Both run in turn, as often as asked for: machines change with the hour, so the ratio is
+that of all seconds, beside that of each pair. Peak memory is that of the process that gives the command.
 """
 
 import argparse

@@ -92,16 +92,24 @@ def open_dataset(uri: str, driver: str | None = None) -> Iterator[Any]:
     """
     with gdal_environment(uri):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = rasterio.open(uri, driver=driver)
-        except (*GDAL_ERRORS, OSError, ValueError) as error:
-            raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
-        try:
-            with dataset:
+            with opened(uri, driver) as dataset:
                 yield dataset
         except GDAL_ERRORS as error:  # from a question to the dataset; reads have an error of their own
             raise SceneError(f"cannot read {name_of(uri)}: {one_line(error)}") from error
+
+
+def opened(uri: str, driver: str | None = None) -> Any:
+    """The rasterio dataset of ``uri``, to be closed; called in a GDAL environment.
+
+    Raises:
+        SceneError: it cannot be opened.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(uri, driver=driver)
+    except (*GDAL_ERRORS, OSError, ValueError) as error:
+        raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
 
 
 def local_files(uri: str) -> list[Path]:

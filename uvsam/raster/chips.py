@@ -1,6 +1,5 @@
 """Reading pieces of a scene, on its own grid or on the model's."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +9,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from uvsam.raster.access import gdal_environment, holds_all, open_dataset, read_raw
+from uvsam.raster.access import gdal_environment, holds_all, opened, read_raw
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import downsample, downsample_weights, source_range
 from uvsam.raster.scene import Scene
@@ -37,7 +36,7 @@ class Chip:
 
 
 class SceneReader:
-    """An open scene; a context manager. One per thread or process.
+    """An open scene; a context manager, which changes nothing in the thread that enters it. One per thread or process.
 
     Args:
         scene: what to read.
@@ -50,20 +49,20 @@ class SceneReader:
     def __init__(self, scene: Scene, stretch: Stretch) -> None:
         self.scene = scene
         self.stretch = stretch
-        self._stack = ExitStack()
         self._dataset: Any = None
         self._holds_all = False
         self._before: tuple[tuple[float, float], Window, NDArray[np.float32], NDArray[np.bool_]] | None = None
 
     def __enter__(self) -> Self:
-        self._dataset = self._stack.enter_context(open_dataset(self.scene.uri))
-        self._holds_all = holds_all(self._dataset, self.scene.bands)
+        with gdal_environment(self.scene.uri):  # left at once: a worker may end before it closes the scene
+            self._dataset = opened(self.scene.uri)
+            self._holds_all = holds_all(self._dataset, self.scene.bands)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self._dataset.close()
         self._before = None
 
     def read(self, window: Window) -> Chip:
