@@ -42,18 +42,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/workers.json"))
     parser.add_argument("extra", nargs="*", help="options of `uvsam predict`, after --")
     options = parser.parse_args()
-    folder = options.work / str(options.side)
+    density = options.villages_per_km2
+    folder = options.work / f"{options.side}_{density:g}"
     image = folder / "city_2020.tif"
     if not image.exists():
         simulate_city(
             folder, size_m=0.6 * options.side, gsd_m=0.6, periods=(2020,), seed=1,
-            villages_per_km2=options.villages_per_km2,
+            villages_per_km2=density,
         )  # fmt: skip
+    about = {"side_px": options.side, "villages_per_km2": density, "options": options.extra}
     taken: dict[int, list[float]] = {1: [], 2: []}
     peaks: list[float] = []
     if options.add:
         earlier = json.loads(options.out.read_text())
-        if (earlier["side_px"], earlier["options"]) != (options.side, options.extra):
+        if {name: earlier[name] for name in about} != about:
             raise SystemExit(f"{options.out} is of another image or other options")
         taken = {workers: earlier["seconds"][str(workers)] for workers in taken}
         peaks.append(earlier["peak_mb"])
@@ -67,8 +69,7 @@ def main() -> None:
         if not one.equals(two):
             raise SystemExit(f"two workers found something else than one: {layer}")
     ratios = [one / two for one, two in zip(taken[1], taken[2], strict=True)]
-    found = {
-        "side_px": options.side, "options": options.extra,
+    found = about | {
         "seconds": {str(workers): [round(value, 1) for value in times] for workers, times in taken.items()},
         "times_faster": round(sum(taken[1]) / sum(taken[2]), 2),
         "median_pair": round(statistics.median(ratios), 2),
