@@ -1,6 +1,9 @@
 """Writing: a file has its name only when it is complete."""
 
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +55,23 @@ def test_an_error_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
         writer.write(np.ones((2, 10, 10), dtype=np.uint8), 0, 0)  # two bands where there is one
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old"
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_the_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "scores.tif"
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = [
+        f".scores.{killed.pid}.part.tif",
+        f".scores.{killed.pid}.part.tif.ovr.tmp",
+        f".scores.{os.getpid()}.part.tif",
+    ]
+    of_others = [f".scores.{os.getppid()}.part.tif", f".scores.{killed.pid}.part.gpkg", f".score.{killed.pid}.part.tif"]
+    for name in left + of_others:
+        (tmp_path / name).write_text("half")
+    with RasterWriter(path, GEOBOX) as writer:
+        writer.write(np.ones((10, 10), np.uint8), 0, 0)
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.tif", *of_others}
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Writing rasters block by block, under a temporary name until they are complete."""
 
 import os
+import re
 import shutil
 import warnings
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -22,9 +24,19 @@ from uvsam.errors import OutputError, SceneError
 from uvsam.raster.access import GDAL_ERRORS, check_complete, gdal_environment, one_line
 
 
-def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` with the same extension, so that drivers that look at it still work."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+def claim_temporary(path: Path) -> Path:
+    """A hidden name beside ``path`` with the same extension, so that drivers that look at it still work.
+
+    What killed processes left of ``path`` under such names is removed.
+    """
+    own = os.getpid()
+    ours = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part{re.escape(path.suffix)}.*")
+    with suppress(OSError):
+        for file in path.parent.iterdir():
+            left = ours.fullmatch(file.name)
+            if left and (int(left[1]) == own or not psutil.pid_exists(int(left[1]))):  # numbers come again
+                file.unlink()
+    return path.with_name(f".{path.stem}.{own}.part{path.suffix}")
 
 
 def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) -> None:
@@ -75,7 +87,7 @@ class RasterWriter:
         **profile: Any,
     ) -> None:
         self.path = Path(path)
-        self._part = temporary_name(self.path)
+        self._part = claim_temporary(self.path)
         if not self.path.parent.is_dir():
             raise OutputError(f"folder {self.path.parent} does not exist")
         try:
@@ -135,7 +147,7 @@ class RasterCopy(RasterWriter):
 
     def __init__(self, path: Path, original: Path) -> None:
         self.path = Path(path)
-        self._part = temporary_name(self.path)
+        self._part = claim_temporary(self.path)
         try:
             shutil.copyfile(original, self._part)
             with warnings.catch_warnings():
@@ -184,7 +196,7 @@ def write_cog(
     Raises:
         OutputError: it cannot be written.
     """
-    part = temporary_name(Path(dst_path))
+    part = claim_temporary(Path(dst_path))
     if not part.parent.is_dir():
         raise OutputError(f"folder {part.parent} does not exist")
     try:
@@ -215,7 +227,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)

@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress, silent
 from uvsam.raster.window import Window
-from uvsam.raster.writer import RasterWriter, temporary_name
+from uvsam.raster.writer import RasterWriter, claim_temporary
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.render import City, build_city, draw_window
 from uvsam.simulate.truth import site_events, truth_polygons
@@ -155,7 +155,7 @@ _FIELDS = {
 
 def _write_truth(city: City, frame: Frame, geobox: GeoBox, path: Path) -> None:
     villages, events = truth_frames(city, frame, geobox)
-    part = temporary_name(path)
+    part = claim_temporary(path)
     crs = villages.crs.to_wkt()
     outlines = shapely.to_wkb(villages.geometry.map(_multi).to_numpy())
     try:

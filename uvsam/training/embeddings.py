@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 
 
 class EmbeddingCache:
@@ -74,7 +74,7 @@ def _read(path: Path) -> Tensor | None:
 def _write(path: Path, embedding: Tensor) -> None:
     content = io.BytesIO()
     np.save(content, embedding.numpy())
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         path.parent.mkdir(exist_ok=True)
         part.write_bytes(content.getbuffer())

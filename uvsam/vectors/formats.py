@@ -27,7 +27,7 @@ from pyproj import CRS
 
 from uvsam.errors import GeoreferencingError, LabelError, OutputError
 from uvsam.raster.access import one_line
-from uvsam.raster.writer import check_destination, temporary_name
+from uvsam.raster.writer import check_destination, claim_temporary
 from uvsam.vectors import geopackage
 from uvsam.vectors.layer_files import coverage_file, run_file
 from uvsam.vectors.polygon_files import moved, multipolygons
@@ -169,7 +169,7 @@ def write_villages(
     check_place(path, villages.crs)
     layers = [(VILLAGES, villages), (COVERAGE, coverage)]
     files = outputs(path)
-    parts = [temporary_name(file) for file in files]
+    parts = [claim_temporary(file) for file in files]
     try:
         for part, file, (layer, frame) in zip(parts, files, layers, strict=False):
             check_schema(frame, layer)

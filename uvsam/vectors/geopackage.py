@@ -20,7 +20,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from uvsam.errors import OutputError
 from uvsam.raster.access import one_line
-from uvsam.raster.writer import check_destination, temporary_name
+from uvsam.raster.writer import check_destination, claim_temporary
 from uvsam.vectors.polygon_files import layer_kinds, to_wkb
 from uvsam.vectors.qgis.qml import Style
 from uvsam.vectors.qgis.styles import STYLES
@@ -126,7 +126,7 @@ def write_layers(
     values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in run.values()]
     everything = dict(tables or {}) | {RUN: pd.DataFrame({"key": list(run), "value": values}, dtype=object)}
     rows = {name: len(table) for name, table in everything.items()}
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         for layer, frames in layers:
             rows[layer.name] = _write_layer(part, frames, layer)

@@ -25,7 +25,7 @@ from uvsam.catalog.cards import ModelCard, Quality
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 from uvsam.training.averaged import AveragedModule
 from uvsam.training.config import TrainingRun
 from uvsam.training.precision import gains_from_bf16, keep_slow_convolutions_exact
@@ -184,7 +184,7 @@ def half_precision(network: nn.Module) -> tuple[bytes, str]:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then move it into place."""
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         part.write_bytes(content)
         part.replace(path)

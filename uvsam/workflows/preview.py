@@ -19,7 +19,7 @@ from uvsam.raster.chips import SceneReader
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 
 LONG_SIDE_PX = 1600
 LINE, HALO = (255, 214, 10), (20, 20, 20)
@@ -53,7 +53,7 @@ def write_preview(
     for colour, radius_px in ((HALO, 2.0), (LINE, 1.0)):
         drawn = _drawn(shapely.buffer(outlines, radius_px, quad_segs=2), (height, width))
         picture[:, drawn] = np.array(colour, np.uint8)[:, None]
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture has no position

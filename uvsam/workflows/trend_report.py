@@ -15,7 +15,7 @@ import uvsam
 from uvsam.change import figures
 from uvsam.change.intervals import PIECE_M
 from uvsam.errors import OutputError
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 from uvsam.workflows.trend_layers import TrendLayers, Trends
 
 TEMPLATE = "report.html"
@@ -45,7 +45,7 @@ def write_report(path: Path, layers: TrendLayers, found: Trends, inputs: Sequenc
         OutputError: it cannot be written.
     """
     page = render(layers, found, inputs)
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         part.write_text(page, encoding="utf-8")
         part.replace(path)

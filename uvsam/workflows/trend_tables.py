@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 from uvsam.vectors.geopackage import Rows
 from uvsam.vectors.schema import CHANGES, HISTORIES, Layer
 from uvsam.workflows.trend_layers import Trends
@@ -40,7 +40,7 @@ def also_kept(folder: Path, layer: Layer, frames: Iterable[Rows]) -> Iterator[Ro
         OutputError: it cannot be written.
     """
     path = folder / f"{layer.name}.parquet"
-    part, writer = temporary_name(path), None
+    part, writer = claim_temporary(path), None
     try:
         for frame in frames:
             with _told(folder):
@@ -66,7 +66,7 @@ def write_sums(folder: Path, found: Trends) -> None:
         table: pd.DataFrame = getattr(found, name)
         if len(table):
             path = folder / f"{name}.csv"
-            part = temporary_name(path)
+            part = claim_temporary(path)
             with _told(folder):
                 table.to_csv(part, index=False)
                 part.replace(path)

@@ -12,7 +12,7 @@ from rasterio._path import _parse_path, _vsi_path
 
 from uvsam.errors import OutputError
 from uvsam.raster.access import is_remote
-from uvsam.raster.writer import temporary_name
+from uvsam.raster.writer import claim_temporary
 from uvsam.vectors.qgis.qml import DOCTYPE, VERSION, Style, style_elements
 from uvsam.vectors.schema import Layer
 
@@ -113,7 +113,7 @@ def write_project(
 
 
 def _zip(path: Path, text: str) -> None:
-    part = temporary_name(path)
+    part = claim_temporary(path)
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr(f"{path.stem}.qgs", text)
