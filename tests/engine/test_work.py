@@ -1,6 +1,7 @@
 """Pieces are done once, here or elsewhere; what cannot be done is told, and where nothing works the run ends."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,9 @@ from uvsam.engine.pipeline import Done, pipeline
 from uvsam.engine.work import ALONE, HOPELESS, Elsewhere, Share, complete
 from uvsam.errors import SceneError
 
+LATE = -1
+"""Stands for a piece that was read when its reader was closed."""
+
 
 @dataclass
 class Powers:
@@ -22,12 +26,18 @@ class Powers:
     damaged: tuple[int, ...] = ()
     read: list[int] = field(default_factory=list)
     diary: Path | None = None
+    seconds: float = 0.0
+    closed: bool = False
 
     @contextmanager
     def reader(self) -> Iterator[str]:
+        self.closed = False
         self._note("opened")
-        yield "open"
-        self._note("closed")
+        try:
+            yield "open"
+            self._note("closed")
+        finally:
+            self.closed = True
 
     def _note(self, what: str) -> None:
         if self.diary:
@@ -36,9 +46,12 @@ class Powers:
 
     def records(
         self, model: int, reader: str, keys: Iterable[int], *, threads: int = 1, batch: int = 1
-    ) -> Iterator[Done]:
+    ) -> Generator[Done]:
         def look(key: int) -> int:
             assert reader == "open"
+            time.sleep(self.seconds)
+            if self.closed:
+                self.read.append(LATE)
             self.read.append(key)
             if key in self.damaged:
                 raise SceneError(f"piece {key} is damaged")
@@ -83,6 +96,20 @@ def test_a_worker_opens_what_it_reads_once_and_closes_it_for_other_work(tmp_path
         complete(Powers(diary=second), 2, 100, Log(tmp_path, "others"), share)
     assert first.read_text().split() == ["opened", "closed"]
     assert second.read_text().split() == ["opened"]
+
+
+def test_nothing_is_read_from_what_is_closed_when_a_run_breaks_off(tmp_path: Path) -> None:
+    work = Powers(seconds=0.01)
+
+    def interrupted(done: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(work, 2, 100, Log(tmp_path, "powers"), Share(threads=2, batch=4), interrupted)
+    time.sleep(0.2)  # in which threads would go on
+    assert 4 <= len(work.read) < 100
+    assert LATE not in work.read
 
 
 @pytest.mark.parametrize("count", [1, 10_000])

@@ -1,6 +1,6 @@
 """Items through two stages on this machine: read one after the other in a thread of its own, computed in others."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from itertools import islice
@@ -27,10 +27,11 @@ class Done(NamedTuple):
 def pipeline(
     items: Iterable[Item], read: Callable[[Item], Given], compute: Callable[[Sequence[Given]], Sequence[Result]], *,
     threads: int = 1, batch: int = 1, initializer: Callable[[], None] | None = None,
-) -> Iterator[Done]:  # fmt: skip
+) -> Generator[Done]:  # fmt: skip
     """Read and compute items; what becomes of them comes in any order.
 
-    An item that cannot be read or computed is tried once more, alone. Memory holds ``2 * threads`` batches.
+    An item that cannot be read or computed is tried once more, alone. Memory holds ``2 * threads`` batches. Whoever
+    closes what ``read`` reads from closes this before, as its threads go on until then.
 
     Args:
         read: called in one thread only.

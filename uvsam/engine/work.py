@@ -31,8 +31,11 @@ class Work(Protocol):
 
     def records(
         self, model: Any, reader: Any, keys: Iterable[int], *, threads: int = 1, batch: int = 1
-    ) -> Iterator[Done]:
-        """For each piece what is to be kept of it, as bytes, in any order. Nothing but the piece decides on them."""
+    ) -> Generator[Done]:
+        """For each piece what is to be kept of it, as bytes, in any order. Nothing but the piece decides on them.
+
+        The reader is used until this ends or is closed.
+        """
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,11 @@ def complete(
 
 
 def _here(work: Work, model: Any, keys: Sequence[int], log: Log, share: Share) -> Generator[Done]:
-    with work.reader() as reader:
-        for done in work.records(model, reader, keys, threads=share.threads, batch=share.batch):
+    with (
+        work.reader() as reader,
+        closing(work.records(model, reader, keys, threads=share.threads, batch=share.batch)) as pieces,
+    ):
+        for done in pieces:
             if done.error is None:
                 log.append(done.item, done.result)
             yield done
@@ -136,10 +142,13 @@ class _Span(NamedTuple):
 
 def _do_span(span: _Span) -> list[Done]:
     work, model, log = _read(span.described)
-    with _KEPT.reader(span.described, work) as reader:
+    with (
+        _KEPT.reader(span.described, work) as reader,
+        closing(work.records(model, reader, span.keys, batch=span.batch)) as pieces,
+    ):
         return [
             done if done.error is not None else done._replace(result=log.append(done.item, done.result))
-            for done in work.records(model, reader, span.keys, batch=span.batch)
+            for done in pieces
         ]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -219,7 +219,7 @@ class Refining:
 
     def records(
         self, model: Asked, reader: SceneReader, keys: Iterable[int], *, threads: int = 1, batch: int = 1
-    ) -> Iterator[Done]:
+    ) -> Generator[Done]:
         """The answers about crops, rows of :data:`ANSWER`; see :class:`uvsam.engine.work.Work`."""
 
         def compute(items: Sequence[_ReadCrop | None]) -> list[bytes]:

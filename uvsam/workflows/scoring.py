@@ -3,8 +3,8 @@
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -88,7 +88,7 @@ class Scoring:
 
     def records(
         self, model: Scorer, reader: SceneReader, keys: Iterable[int], *, threads: int = 1, batch: int = 1
-    ) -> Iterator[Done]:
+    ) -> Generator[Done]:
         """The scores of tiles; see :class:`uvsam.engine.work.Work`. Each thread computes on one core."""
 
         def compute(items: Sequence[ReadTile]) -> list[bytes]:
@@ -113,11 +113,12 @@ class Scoring:
                     found[item.tile.core.slices] = np.where(item.valid, self._upsampled(item, scores), math.nan)
             return [None] * len(items)
 
-        with self.reader() as reader:
-            pieces = pipeline(
+        with self.reader() as reader, closing(
+            pipeline(
                 range(len(self.plan)), lambda key: read_tile(reader, self.plan, self.plan[key], self.area_px), compute,
                 threads=threads, initializer=one_core,
-            )  # fmt: skip
+            )
+        ) as pieces:  # fmt: skip
             for done, piece in enumerate(pieces, 1):
                 if piece.error is not None:
                     raise piece.error
