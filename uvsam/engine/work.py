@@ -162,15 +162,11 @@ class _Kept(threading.local):
 
     @contextmanager
     def reader(self, described: Path, work: Work) -> Iterator[Any]:
-        if self._of != described:
-            self._of = None  # for as long as this one is not open
+        before, self._of = self._of, None  # until this task has gone well
+        if before != described:
             self._stack.close()
             self._reader = self._stack.enter_context(work.reader())
-        try:
-            yield self._reader
-        except BaseException:
-            self._of = None
-            raise
+        yield self._reader
         self._of = described
 
 

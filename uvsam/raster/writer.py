@@ -24,19 +24,23 @@ from uvsam.errors import OutputError, SceneError
 from uvsam.raster.access import GDAL_ERRORS, check_complete, gdal_environment, one_line
 
 
-def claim_temporary(path: Path) -> Path:
-    """A hidden name beside ``path`` with the same extension, so that drivers that look at it still work.
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` with the same extension, so that drivers that look at it still work."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
-    What killed processes left of ``path`` under such names is removed.
+
+def claim_temporary(path: Path) -> Path:
+    """The temporary name of a result, after what killed processes left under such names is removed.
+
+    Looks at every name in the folder: for results, not for a cache of many files that processes share.
     """
-    own = os.getpid()
     ours = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part{re.escape(path.suffix)}.*")
     with suppress(OSError):
         for file in path.parent.iterdir():
             left = ours.fullmatch(file.name)
-            if left and (int(left[1]) == own or not psutil.pid_exists(int(left[1]))):  # numbers come again
+            if left and (int(left[1]) == os.getpid() or not psutil.pid_exists(int(left[1]))):  # numbers come again
                 file.unlink()
-    return path.with_name(f".{path.stem}.{own}.part{path.suffix}")
+    return temporary_name(path)
 
 
 def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool = False) -> None:

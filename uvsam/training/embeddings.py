@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import claim_temporary
+from uvsam.raster.writer import temporary_name
 
 
 class EmbeddingCache:
@@ -74,7 +74,7 @@ def _read(path: Path) -> Tensor | None:
 def _write(path: Path, embedding: Tensor) -> None:
     content = io.BytesIO()
     np.save(content, embedding.numpy())
-    part = claim_temporary(path)
+    part = temporary_name(path)
     try:
         path.parent.mkdir(exist_ok=True)
         part.write_bytes(content.getbuffer())
