@@ -1,13 +1,18 @@
 """The same results wherever tasks run, few under way at a time, and errors that arrive."""
 
+import http.client
 import os
 import signal
+import socket
+import ssl
 import time
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from uvsam.engine.executors import AHEAD, in_order, open_run
@@ -16,6 +21,7 @@ from uvsam.errors import SettingsError
 PLACES: dict[str, dict[str, Any]] = {
     "here": {}, "threads": {"workers": 2}, "processes": {"workers": 2, "processes": True},
 }  # fmt: skip
+REFUSED = r"(?i)timed out|reset by peer|closed"
 
 
 def square(task: int) -> int:
@@ -71,6 +77,46 @@ def test_a_cluster_elsewhere_gives_the_same() -> None:
         open_run(dask=cluster.scheduler_address) as run,
     ):
         assert sorted(run(square, range(10))) == [n * n for n in range(10)]
+
+
+def test_no_port_of_our_processes_answers_another_user_of_the_machine() -> None:
+    """Whoever has no certificate of this run: plain, with a certificate of his own, or by http."""
+    from distributed import Client, Security
+
+    with open_run(workers=2, processes=True) as run:
+        assert len(set(run(_process, range(8)))) <= 2
+        me = psutil.Process()
+        ports = {
+            connection.laddr.port
+            for process in (me, *me.children(recursive=True))
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert len(ports) == 5  # the scheduler's, and those of two workers and of the two that watch over them
+        for port in ports:
+            with pytest.raises((OSError, http.client.HTTPException)):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=2)
+            with pytest.raises(OSError, match=REFUSED):
+                Client(f"tcp://127.0.0.1:{port}", timeout=0.5)
+            with pytest.raises(OSError, match=REFUSED):
+                Client(f"tls://127.0.0.1:{port}", timeout=0.5, security=Security.temporary())
+            with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required"):
+                _hear(port)
+        assert sorted(run(square, range(5))) == [0, 1, 4, 9, 16]  # strangers at its ports do not disturb it
+
+
+def _hear(port: int) -> None:
+    """What a port says over TLS to somebody who trusts everyone and has no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=2) as plain, context.wrap_socket(plain) as secure:
+        while secure.recv(1 << 16):
+            pass
+
+
+def test_a_scheduler_that_asks_for_a_certificate_is_one_line() -> None:
+    with pytest.raises(SettingsError, match="asks for a certificate; name it in"), open_run(dask="tls://127.0.0.1:1"):
+        pass
 
 
 def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

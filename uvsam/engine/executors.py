@@ -81,7 +81,7 @@ def open_run(
     Args:
         workers: threads, or processes of one thread each, on this machine; 1 is :func:`here`.
         processes: processes instead of threads, for work that holds Python's lock.
-        dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own.
+        dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own. It is trusted.
         even_one: make a process for one worker, too.
         first: is called in each new process at once, while this one goes on; picklable.
 
@@ -128,12 +128,12 @@ def _begin(first: Callable[[], Any] | None) -> None:
 
 def _start_workers(workers: int) -> Any:
     """Processes that never see Ctrl-C, which a terminal sends to all: the one that steers them ends them."""
-    from distributed import LocalCluster
+    from uvsam.engine.local_cluster import local_cluster
 
     resource_tracker.ensure_running()  # first, as it makes the thread that starts it open to signals again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what starts here has it from us
     try:
-        return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+        return local_cluster(workers)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -179,6 +179,11 @@ def _connected(address: str) -> Iterator[Any]:
         client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise SettingsError(f"no Dask scheduler answers at {address}") from error
+    except TypeError as error:  # what distributed says of a missing certificate
+        raise SettingsError(
+            f"{address} asks for a certificate; name it in Dask's configuration (distributed.comm.tls, or "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..__CLIENT__CERT and ..__CLIENT__KEY)"
+        ) from error
     with client:
         yield client
 
