@@ -25,12 +25,13 @@ from rasterio.io import MemoryFile
 from uvsam.catalog.cache import named_cache
 from uvsam.catalog.cards import DEFAULT_MODEL, ModelCard
 from uvsam.catalog.uvsam import load_predict_card
+from uvsam.dates import NoDay, parse_day
 from uvsam.errors import LabelError, SceneError, SettingsError
 from uvsam.models.specialist import Specialist
 from uvsam.progress import Progress, silent
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import check_resolution, model_scale, open_scene
-from uvsam.settings import PredictSettings, parse_day, predict_settings
+from uvsam.settings import PredictSettings, predict_settings
 from uvsam.tiles import plan_tiles
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 from uvsam.workflows import predict as predicting
@@ -165,7 +166,10 @@ def trends(
     Raises:
         UvsamError: as :func:`uvsam.workflows.trends.trends`.
     """
-    days = tuple(date if isinstance(date, datetime.date) else parse_day(str(date)) for date in dates)
+    try:
+        days = tuple(map(parse_day, dates))
+    except NoDay as error:
+        raise SettingsError(f"dates: {error}") from None
     settings = TrendSettings(
         dates=days, tolerance_m=tolerance_m, min_change_m2=min_change_m2, align=align, centre=centre,
         rings_km=tuple(rings_km), zones=_path(zones), cell_m=cell_m, reference=_path(reference), workers=workers,

@@ -2,13 +2,18 @@
 
 import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.catalog.uvsam import Fuse
+from uvsam.dates import parse_day
 from uvsam.errors import SettingsError
+
+
+def _day(value: Any) -> datetime.date | None:
+    return None if value is None else parse_day(value)
 
 
 class PredictSettings(BaseModel):
@@ -42,7 +47,7 @@ class PredictSettings(BaseModel):
     model: str = DEFAULT_MODEL
     bands: tuple[int, int, int] | None = None
     asset: str | None = None
-    acquired: datetime.date | None = None
+    acquired: Annotated[datetime.date | None, BeforeValidator(_day)] = None
     aoi: Path | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
     seed_threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -59,18 +64,6 @@ class PredictSettings(BaseModel):
     batch: int | None = Field(default=None, ge=1)
     allow_ungeoreferenced: bool = False
     gsd_m: float | None = Field(default=None, gt=0)
-
-
-def parse_day(text: str) -> datetime.date:
-    """The day of ``2016-05-17``, or the middle of the year ``2016``.
-
-    Raises:
-        SettingsError: it is neither.
-    """
-    try:
-        return datetime.date(int(text), 7, 1) if len(text) == 4 else datetime.date.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"'{text}' is neither a year nor a day, as 2016 or 2016-05-17") from None
 
 
 def predict_settings(**given: Any) -> PredictSettings:

@@ -8,7 +8,7 @@ import click
 
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import clock, print_pairs
-from uvsam.cli.params import ImageName, ModelName
+from uvsam.cli.params import ImageName, ModelName, PastDay
 
 if TYPE_CHECKING:
     from uvsam.workflows.info import SceneInfo
@@ -27,15 +27,6 @@ def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -
     return red, green, blue
 
 
-def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.datetime | None) -> datetime.date | None:
-    """Callback of ``--date``: a day that has been."""
-    if value is None:
-        return None
-    if value.date() > datetime.date.today():
-        raise click.BadParameter(f"{value:%Y-%m-%d} is in the future")
-    return value.date()
-
-
 @click.command("info", cls=Command)
 @click.argument("images", nargs=-1, required=True, type=ImageName())
 @click.option(
@@ -46,8 +37,8 @@ def parse_day(ctx: click.Context, param: click.Parameter, value: datetime.dateti
 )
 @click.option("--asset", metavar="NAME", help="Of a STAC item: the asset to look at  [default: the visual one].")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
-    help="Day the image was taken  [default: what the file says].",
+    "--date", "acquired", type=PastDay(), metavar="YYYY-MM-DD",
+    help="Day the image was taken, or its year  [default: what the file says].",
 )  # fmt: skip
 @click.option("--model", type=ModelName(), metavar="NAME|CARD", help="Model to plan for  [default: the bundled one].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")

@@ -1,6 +1,8 @@
 """What words of a command line can name, and how a shell completes them."""
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,3 +29,20 @@ class ModelName(click.ParamType):
         if not names or Path(incomplete).name != incomplete:
             return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(name) for name in names]
+
+
+class PastDay(click.ParamType):
+    """A day that has been, as :mod:`uvsam.dates` reads them; of a year that is not over, its middle may be to come."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
+        from uvsam.dates import NoDay, parse_day
+
+        try:
+            day = parse_day(value)
+        except NoDay as error:
+            self.fail(str(error), param, ctx)
+        if day > datetime.date.today():
+            self.fail(f"{value} is in the future", param, ctx)
+        return day

@@ -8,8 +8,8 @@ import click
 
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display
-from uvsam.cli.info import parse_bands, parse_day
-from uvsam.cli.params import ImageName, ModelName
+from uvsam.cli.info import parse_bands
+from uvsam.cli.params import ImageName, ModelName, PastDay
 
 if TYPE_CHECKING:
     from uvsam.workflows.predict import Prediction
@@ -35,8 +35,8 @@ OUTLINE = "[default: the model's card]"
 @click.option("--window", "window_m", type=float, metavar="M", help="Ground that the generalist sees at once, metres.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; look only inside.")
 @click.option(
-    "--date", "acquired", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=parse_day,
-    help="Day the image was taken  [default: what the file says].",
+    "--date", "acquired", type=PastDay(), metavar="YYYY-MM-DD",
+    help="Day the image was taken, or its year  [default: what the file says].",
 )  # fmt: skip
 @click.option(
     "--asset", metavar="NAME",

@@ -11,7 +11,6 @@ import click
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table, progress_display
 from uvsam.cli.params import ModelName
-from uvsam.errors import SettingsError
 
 if TYPE_CHECKING:
     from uvsam.workflows.trend_layers import Trends
@@ -43,11 +42,11 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     """Callback of ``--dates``: days or years, one for each file."""
     if value is None:
         return None
-    from uvsam.settings import parse_day
+    from uvsam.dates import NoDay, parse_day
 
     try:
-        return tuple(parse_day(text) for text in value.split(","))
-    except SettingsError as error:
+        return tuple(parse_day(text) for text in str(value).split(","))
+    except NoDay as error:
         raise click.BadParameter(str(error)) from None
 
 
