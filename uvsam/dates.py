@@ -6,6 +6,7 @@
 import datetime
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def _month(name: str) -> int:
     return MONTHS.index(name[:3].lower()) + 1
 
 
-_FORMS: tuple[tuple[str, Any], ...] = (
+_FORMS: tuple[tuple[str, Callable[..., datetime.date]], ...] = (
     (r"(\d{4})", lambda said, year: _day(said, year, *MIDDLE_OF_YEAR)),
     (r"(\d{4})(\d\d)(\d\d)", _day),
     (r"(\d{4})([-/. _])(\d{1,2})\2(\d{1,2})", lambda said, year, _, month, day: _day(said, year, month, day)),

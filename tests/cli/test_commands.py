@@ -165,7 +165,7 @@ def test_a_wrong_file_of_options_is_one_line(
 
 
 def test_a_value_in_the_file_is_checked_as_one_that_is_typed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for text in ("threshold: yes", "views: 3", "date: 2020"):
+    for text in ("threshold: yes", "views: 3", "date: 20x0"):
         assert run(["predict", "a.tif", "--out", "b.gpkg", "--config", str(config(tmp_path, text))]) == 2
         assert "Invalid value for '--" in capfd.readouterr().err
 
