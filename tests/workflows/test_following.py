@@ -133,3 +133,39 @@ def test_a_period_without_a_village_is_a_period(tmp_path: Path) -> None:
     assert set(found.histories.events[2].astype(str)) == {"reappeared"}
     assert len(found.periods[1].store.table()) == 0
     assert sorted(found.histories.ids[2].tolist()) == sorted(found.histories.ids[0].tolist())
+
+
+def squares(east_m: float, chosen: range, count: int = 10) -> gpd.GeoDataFrame:
+    """Squares of ten sizes on a grid of 400 m, moved to the east."""
+    boxes = [shapely.box(x, y, x + 60 + 9 * k, y + 60 + 9 * k)
+             for k in range(count) for x, y in [(EAST + 400 * (k % 4) + east_m, NORTH + 400 * (k // 4))]]  # fmt: skip
+    return gpd.GeoDataFrame({"n": list(chosen)}, geometry=[boxes[k] for k in chosen], crs=CRS)
+
+
+ALL, FEW, NO = range(10), range(4), range(0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shifts"),
+    [
+        ([(0, ALL), (6, ALL), (6, FEW)], [0, 6, 6]),  # what is left is where it was
+        ([(0, ALL), (6, ALL), (6, FEW), (6, ALL)], [0, 6, 6, 6]),
+        ([(0, ALL), (6, ALL), (6, FEW), (6, FEW), (6, NO)], [0, 6, 6, 6, 6]),
+        ([(0, FEW), (0, ALL), (6, ALL)], [0, 0, 6]),  # the first pair tells nothing
+        ([(0, ALL), (6, NO), (6, ALL), (4, ALL)], [0, 0, 6, 4]),  # told from the last layer with villages
+    ],
+)
+def test_a_layer_with_too_little_to_tell_its_shift_lies_as_the_one_before(
+    tmp_path: Path, layers: list[tuple[float, range]], shifts: list[float]
+) -> None:
+    paths = [tmp_path / f"v_{2010 + k}.gpkg" for k in range(len(layers))]
+    for path, (east_m, chosen) in zip(paths, layers, strict=True):
+        squares(east_m, chosen).to_file(path, layer="villages", geometry_type="Polygon")
+    found = follow(find_periods(paths), tmp_path)
+    assert [period.shift.east_m for period in found.periods] == pytest.approx(shifts, abs=0.1)
+    for step, (_, one), (_, other) in zip(found.steps, layers, layers[1:], strict=False):
+        gone, come = (sum((60 + 9 * k) ** 2 for k in set(a) - set(b)) for a, b in ((one, other), (other, one)))
+        lost, gained = (shapely.area(side.beyond).sum() for side in (step.before, step.after))
+        assert (lost, gained) == pytest.approx((gone, come), rel=2e-2, abs=1)
+    assert all(period.shift.told_from == "the layer before" for period, (_, chosen) in
+               zip(found.periods[1:], layers[1:], strict=True) if len(chosen) < 5)  # fmt: skip

@@ -1,7 +1,7 @@
 """How far the image of one period lies beside that of another."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -21,6 +21,7 @@ MEDIAN_TO_MEAN = 1.2533
 CERTAIN = 2.45
 """Standard errors within which 95 % of all shifts lie where there is none: a Rayleigh distribution's quantile."""
 NEGLIGIBLE_M = 0.02
+THE_LAYER_BEFORE = "the layer before"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Shift:
         east_m, north_m: the shift; 0 where there is too little to tell.
         error_m: standard error of each; NaN where there is too little to tell.
         count: how many it was told from ...
-        told_from: ... and of what.
+        told_from: ... and of what; :data:`THE_LAYER_BEFORE` where there was too little, so that it is that one's shift.
     """
 
     east_m: float = 0.0
@@ -48,6 +49,18 @@ class Shift:
     def is_nothing(self) -> bool:
         """Whether it cannot be told from no shift, or is too small to matter in any image."""
         return math.hypot(self.east_m, self.north_m) <= max(CERTAIN * self.error_m, NEGLIGIBLE_M)
+
+    def then(self, found: "Shift") -> "Shift":
+        """The shift from the first layer, of one that was ``found`` beside a layer with this shift and its error."""
+        whole = replace(
+            found, east_m=found.east_m + self.east_m, north_m=found.north_m + self.north_m,
+            error_m=math.hypot(found.error_m, np.nan_to_num(self.error_m)),
+        )  # fmt: skip
+        return replace(whole, east_m=0.0, north_m=0.0) if whole.is_nothing else whole
+
+    def carried(self) -> "Shift":
+        """The same shift, of the next layer, which has too little to tell its own."""
+        return replace(self, count=0, told_from=THE_LAYER_BEFORE)
 
     def take_off(self, polygons: Polygons) -> Polygons:
         """Polygons of the later layer where they lie on the earlier one."""

@@ -1,8 +1,10 @@
 """Figures of a report, as SVG texts that stand in a page without anything else."""
 
+import datetime
 import io
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,17 @@ COLOURS = {  # of events; those of Okabe and Ito (2008), which people with any c
 WIDTH = 7.2
 MAP_PX = 1600
 """Longer side of the map, which is drawn as pixels: a page of a million outlines would not open."""
+
+
+def day_names(dates: Sequence[datetime.date]) -> list[str]:
+    """Dates of a series by their year, or by the day where two are of one year."""
+    years = [f"{date:%Y}" for date in dates]
+    return years if len(set(years)) == len(years) else [f"{date:%Y-%m-%d}" for date in dates]
+
+
+def _slanted(count: int, most: int) -> dict[str, Any]:
+    """How labels stand of which more than ``most`` would run into each other."""
+    return {"rotation": 30, "ha": "right"} if count > most else {}
 
 
 def _axes(height: float) -> tuple[Any, Any]:
@@ -93,7 +106,7 @@ def area_figure(periods: pd.DataFrame, slope_m2: float) -> str:
     handles = [*axes.get_legend_handles_labels()[0], *other.get_legend_handles_labels()[0]]
     axes.legend(handles=handles, frameon=False, fontsize=8, loc="lower left")
     axes.set_xticks(list(dates))
-    axes.set_xticklabels([f"{date:%Y}" for date in dates])
+    axes.set_xticklabels(day_names(list(dates)), **_slanted(len(dates), 12))
     return _svg(figure)
 
 
@@ -104,7 +117,8 @@ def step_figure(steps: pd.DataFrame) -> str:
     axes.bar(at, steps["gained_m2"] / 1e4, color=COLOURS["grown"], label="gained")
     axes.bar(at, -steps["lost_m2"] / 1e4, color=COLOURS["lost"], label="lost")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(at, [f"{a:%Y} to {b:%Y}" for a, b in zip(steps["from"], steps["to"], strict=True)])
+    days = day_names([*steps["from"], steps["to"].iloc[-1]])
+    axes.set_xticks(at, [f"{a} to {b}" for a, b in pairwise(days)], **_slanted(len(at), 5))
     axes.set(ylabel="ha")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure)

@@ -128,6 +128,12 @@ def _large(geometries: Polygons, least_m2: float) -> Polygons:
     return kept
 
 
+def bounds_of(polygons: Polygons) -> NDArray[np.float64]:
+    """Left, bottom, right, top of all polygons; NaN where there are none."""
+    found: NDArray[np.float64] = shapely.total_bounds(polygons) if len(polygons) else np.full(4, np.nan)
+    return found
+
+
 def areal(geometries: Polygons) -> Polygons:
     """The geometries without the points and lines that an overlay leaves where borders coincide."""
     result = geometries.copy()

@@ -126,6 +126,8 @@ def _as_data(found: "Trends", written: list[Path]) -> dict[str, Any]:
 
 
 def _summarise(found: "Trends", written: list[Path]) -> None:
+    from uvsam.change.alignment import THE_LAYER_BEFORE
+
     rows = [
         (str(row["date"]), str(row["villages"]), f"{row['area_m2'] / 1e4:.2f}", f"{row['area_half_m2'] / 1e4:.2f}")
         for row in found.periods.to_dict(orient="records")
@@ -146,11 +148,12 @@ def _summarise(found: "Trends", written: list[Path]) -> None:
         ]  # fmt: skip
         print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
+        place = f"{row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer"
         if row["count"]:
-            click.echo(
-                f"{date} lay {row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer "
-                f"(± {1.96 * row['error_m']:.1f} m, from {row['count']} {row['told_from']})."
-            )
+            told = f"± {1.96 * row['error_m']:.1f} m, from {row['count']} {row['told_from']}"
+            click.echo(f"{date} lay {place} ({told}).")
+        elif row["told_from"] == THE_LAYER_BEFORE:
+            click.echo(f"{date} has too little to tell how it lay; it was moved as the layer before, {place}.")
     for path in written:
         click.echo(f"wrote {path}")
 

@@ -1,9 +1,8 @@
 """From village layers of several dates to histories: read, aligned, compared step by step, followed."""
 
 import datetime
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +28,9 @@ from uvsam.vectors.polygon_files import read_coverage
 
 ALIGNED_FROM = 3000
 """A shift is told from about so many villages."""
+
+NO_PLACE = CRS.from_epsg(6933)
+"""The map where there is nothing to lay one around: equal-area, of the whole earth."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,8 @@ def follow(
     for number, stored in run(_store, tasks):
         progress("reading layers", len(stores), len(sources))
         stores[number] = stored
-    pairs = [
-        _ShiftTask(number, (before, after), (stores[number - 1], stores[number]), crs)
-        for number, (before, after) in enumerate(pairwise(sources), start=1)
-    ]
-    between = dict(run(_shift_between, pairs)) if align else {}
-    shift = Shift()
-    for number, source in enumerate(sources):
-        shift = _sum_of(shift, between.get(number, Shift()))
+    shifts = _shifts(sources, stores, crs, run) if align else [Shift()] * len(sources)
+    for number, (source, shift) in enumerate(zip(sources, shifts, strict=True)):
         seen = _seen(source, crs, shift, folder / f"{number}.wkb")
         periods.append(Period(source.date, stores[number].moved(shift), seen, shift, source.image))
     progress("reading layers", len(sources), len(sources))
@@ -145,13 +141,7 @@ def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64
     if any(place is None for place in places) and any(place is not None for place in places):
         without = next(source.path for source, place in zip(sources, places, strict=True) if place is None)
         raise LabelError(f"{without} has no coordinate reference system, and others have; assign it first")
-    first = next((k for k, boxes in enumerate(bounds) if len(boxes)), None)
-    if first is None:
-        raise LabelError("there is no village in any of these layers")
-    crs = None
-    if (place := places[first]) is not None:
-        own = bounds[first]
-        crs = map_around((*own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)), place)
+    crs = None if places[0] is None else _equal_area(sources, places, bounds)
     centres = []
     for place, boxes in zip(places, bounds, strict=True):
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
@@ -162,30 +152,55 @@ def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64
     return crs, Leaves.of(largest)
 
 
+def _equal_area(sources: Sequence[PeriodSource], places: list[CRS | None], bounds: list[NDArray[np.float64]]) -> CRS:
+    """An equal-area map around the villages of the first period that has some; else around what was looked at."""
+    for place, own in zip(places, bounds, strict=True):
+        if place is not None and len(own):
+            return map_around((*own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)), place)
+    for source in sources:
+        coverage = read_coverage(source.path)
+        if coverage is not None and coverage.crs is not None and len(coverage.polygons):
+            return map_around(shapely.total_bounds(coverage.polygons), coverage.crs)
+    return NO_PLACE
+
+
 class _ShiftTask(NamedTuple):
     number: int
+    beside: int
     sources: tuple[PeriodSource, PeriodSource]
     stores: tuple[Store, Store]
     crs: CRS | None
 
 
+def _shifts(sources: Sequence[PeriodSource], stores: dict[int, Store], crs: CRS | None, run: Run) -> list[Shift]:
+    """Where each layer lies beside the first one."""
+    tasks = []
+    for number in range(1, len(sources)):
+        beside = _told_beside(sources, stores, number)
+        pair = (sources[beside], sources[number]), (stores[beside], stores[number])
+        tasks.append(_ShiftTask(number, beside, *pair, crs))
+    between = dict(run(_shift_between, tasks))
+    found = [Shift()]
+    for task in tasks:
+        between_both = between[task.number]
+        found.append(found[task.beside].then(between_both) if between_both.is_known else found[-1].carried())
+    return found
+
+
+def _told_beside(sources: Sequence[PeriodSource], stores: dict[int, Store], number: int) -> int:
+    """The layer that another one's shift is told from: the one before, unless it has nothing to tell it from."""
+    before = number - 1
+    images = sources[before].image is not None and sources[number].image is not None
+    with_villages = (k for k in range(before, -1, -1) if len(stores[k]))
+    return before if images else next(with_villages, before)
+
+
 def _shift_between(task: _ShiftTask) -> tuple[int, Shift]:
-    """Where a layer lies beside the one before: told from the images, else from the villages."""
+    """Where a layer lies beside an earlier one: told from the images, else from the villages."""
     found, (before, after) = Shift(), (source.image for source in task.sources)
     if before is not None and after is not None and task.crs is not None:
         found = estimate_image_shift(before, after, task.crs)
     return task.number, found if found.is_known else estimate_shift(*_sample(*task.stores))
-
-
-def _sum_of(shift: Shift, found: Shift) -> Shift:
-    """The shift from the first layer, of one that was found beside a layer with a shift and an error of its own."""
-    if not found.is_known:
-        return Shift()
-    whole = replace(
-        found, east_m=found.east_m + shift.east_m, north_m=found.north_m + shift.north_m,
-        error_m=math.hypot(found.error_m, np.nan_to_num(shift.error_m)),
-    )  # fmt: skip
-    return replace(whole, east_m=0.0, north_m=0.0) if whole.is_nothing else whole
 
 
 def _seen(source: PeriodSource, crs: CRS | None, shift: Shift, path: Path) -> Path | None:

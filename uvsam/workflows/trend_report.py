@@ -3,6 +3,7 @@
 import datetime
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ import shapely
 
 import uvsam
 from uvsam.change import figures
+from uvsam.change.alignment import THE_LAYER_BEFORE
 from uvsam.change.intervals import PIECE_M
+from uvsam.change.overlay import bounds_of
 from uvsam.errors import OutputError
 from uvsam.raster.writer import claim_temporary
 from uvsam.workflows.trend_layers import TrendLayers, Trends
@@ -59,7 +62,7 @@ def render(layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> str:
     """The page as text."""
     loader = jinja2.PackageLoader("uvsam.change", ".")
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
-    first, last = found.periods["date"].iloc[0], found.periods["date"].iloc[-1]
+    days = figures.day_names(layers.dates)
     sections = [_area(found), _what_happened(layers, found)]
     if layers.settings.centre is not None:
         sections.append(_distances(layers))
@@ -69,7 +72,7 @@ def render(layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> str:
         sections.append(_corrected(found))
     sections.append(_alignment(found))
     return template.render(
-        title=f"Urban villages and informal settlements, {first:%Y} to {last:%Y}", summary=_summary(found),
+        title=f"Urban villages and informal settlements, {days[0]} to {days[-1]}", summary=_summary(found),
         sections=sections, settings=layers.settings, rules=layers.settings.rules, piece_m=PIECE_M,
         percent="{:.0%}".format, version=uvsam.__version__, inputs=", ".join(inputs),
         written=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
@@ -77,7 +80,7 @@ def render(layers: TrendLayers, found: Trends, inputs: Sequence[str]) -> str:
 
 
 def hectares(area_m2: float) -> str:
-    return "-" if math.isnan(area_m2) else f"{area_m2 / 1e4:,.2f}"
+    return "-" if math.isnan(area_m2) else f"{round(area_m2 / 1e4, 2) + 0.0:,.2f}"  # no -0.00
 
 
 def per_cent(share: float | None) -> str:
@@ -87,10 +90,11 @@ def per_cent(share: float | None) -> str:
 def _summary(found: Trends) -> list[str]:
     periods, steps = found.periods, found.steps
     begin, end = periods.iloc[0], periods.iloc[-1]
+    days = figures.day_names(list(periods["date"]))
     gained, lost = float(steps["gained_m2"].sum()), float(steps["lost_m2"].sum())
     sentences = [
-        f"{begin['date']:%Y}: {begin['villages']} villages on {hectares(begin['area_m2'])} ha. "
-        f"{end['date']:%Y}: {end['villages']} on {hectares(end['area_m2'])} ha.",
+        f"{days[0]}: {begin['villages']} villages on {hectares(begin['area_m2'])} ha. "
+        f"{days[-1]}: {end['villages']} on {hectares(end['area_m2'])} ha.",
         f"In between, on ground that the images of both dates show, {hectares(gained)} ha were gained and "
         f"{hectares(lost)} ha lost; {int(steps['villages_new'].sum())} villages are new, "
         f"{int(steps['villages_demolished'].sum())} are gone.",
@@ -129,14 +133,14 @@ def _what_happened(layers: TrendLayers, found: Trends) -> Section:
     lost = followed.steps[-1].before.beyond
     lost = lost[~shapely.is_empty(lost)]
     events = followed.histories.events[-1].astype(str)
-    bounds = np.array([last.total_bounds, np.reshape(shapely.total_bounds(lost), 4)])
+    bounds = np.array([last.total_bounds, bounds_of(lost)])
     drawn = figures.map_figure(
         ((part.polygons, events[part.rows]) for part in last.parts()), lost,
         np.concatenate([np.fmin(*bounds[:, :2]), np.fmax(*bounds[:, 2:])]),
     )  # fmt: skip
-    steps = found.steps.to_dict(orient="records")
+    steps, days = found.steps.to_dict(orient="records"), figures.day_names(layers.dates)
     happened = Table(
-        ("villages", *(f"{row['from']:%Y} to {row['to']:%Y}" for row in steps)),
+        ("villages", *(f"{one} to {other}" for one, other in pairwise(days))),
         [
             (str(name).removeprefix("villages_").replace("_", " "), *(str(row[name]) for row in steps))
             for name in found.steps.columns if str(name).startswith("villages_")
@@ -155,9 +159,8 @@ def _what_happened(layers: TrendLayers, found: Trends) -> Section:
         "Areas of a step are those on ground that the images of both its dates show; "
         "before + gained - lost + within tolerance = after."
     )
-    year = f"{found.periods['date'].iloc[-1]:%Y}"
     shown = [
-        Figure(drawn, f"Villages of {year} by what happened to them since the date before, and ground lost since."),
+        Figure(drawn, f"Villages of {days[-1]} by what happened to them since the date before, and ground lost since."),
         Figure(figures.step_figure(found.steps), "Ground gained and lost beyond the tolerance."),
     ]
     return Section("What happened", (text,), shown, [books, happened])
@@ -165,7 +168,7 @@ def _what_happened(layers: TrendLayers, found: Trends) -> Section:
 
 def _distances(layers: TrendLayers) -> Section:
     at_m = np.linspace(0, max(layers.furthest_m, 1000.0), 200)
-    curves = [(f"{date:%Y}", curve) for date, curve in zip(layers.dates, layers.curves(at_m), strict=True)]
+    curves = list(zip(figures.day_names(layers.dates), layers.curves(at_m), strict=True))
     figure = Figure(figures.distance_figure(at_m / 1000, curves), "By the villages' centroids.")
     return Section("How far from the centre", (), [figure])
 
@@ -176,7 +179,8 @@ def _zones(found: Trends) -> Section:
     for zone, own in found.zones.groupby("zone", sort=False):
         periods = own.set_index("valid_from").loc[dates].to_dict(orient="records")
         rows.append((str(zone), *(f"{row['villages']} / {hectares(row['area_m2'])}" for row in periods)))
-    table = Table(("zone", *(f"{pd.Timestamp(date):%Y}: villages / ha" for date in dates)), rows)
+    days = figures.day_names([pd.Timestamp(date) for date in dates])
+    table = Table(("zone", *(f"{day}: villages / ha" for day in days)), rows)
     text = "A village across a border is counted where most of it is; its area where it lies."
     return Section("Where", (text,), (), [table])
 
@@ -198,11 +202,14 @@ def _corrected(found: Trends) -> Section:
 def _alignment(found: Trends) -> Section:
     rows = []
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
-        told = (f"{row['east_m']:+.1f}", f"{row['north_m']:+.1f}", f"± {1.96 * row['error_m']:.1f}")
-        from_what = f"{row['count']} {row['told_from']}" if row["count"] else "-"
-        rows.append((f"{date}", *(told if row["count"] else ("-", "-", "-")), from_what))
+        known, carried = bool(row["count"]), row["told_from"] == THE_LAYER_BEFORE
+        place = (f"{row['east_m']:+.1f}", f"{row['north_m']:+.1f}") if known or carried else ("-", "-")
+        error = f"± {1.96 * row['error_m']:.1f}" if known else "-"
+        from_what = f"{row['count']} {row['told_from']}" if known else f"as {THE_LAYER_BEFORE}" if carried else "-"
+        rows.append((f"{date}", *place, error, from_what))
     text = (
         "How far each layer lay beside the first one, told from villages that kept their size, or from the "
-        "images themselves, and taken off before anything was compared."
+        "images themselves, and taken off before anything was compared. A layer with too little to tell it "
+        "from is moved as the layer before."
     )
     return Section("Alignment", (text,), (), [Table(("period", "east, m", "north, m", "95 %, m", "told from"), rows)])
