@@ -239,7 +239,7 @@ def test_grids_that_differ_by_rounding_are_one(tmp_path: Path) -> None:
     [
         ({"dtype": "uint16"}, SceneError, "uint8 pixels and .* has uint16"),
         ({"nodata": 0}, SceneError, r"nodata value of .*a\.tif is none, that of .*b\.tif is 0; say the same"),
-        ({"crs": None}, GeoreferencingError, r"b\.tif has no coordinate reference system"),
+        ({"crs": None}, GeoreferencingError, r"b\.tif has no place on earth; one run takes only one"),
         ({"at": (90_000_000, 0)}, SceneError, "too far apart"),
     ],
     ids=["dtype", "nodata", "no crs", "far"],

@@ -7,7 +7,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
-from pyproj import Geod
+from pyproj import CRS, Geod, Transformer
 
 from uvsam.errors import GeoreferencingError
 from uvsam.raster.resolution import ground_resolution_m
@@ -78,3 +78,47 @@ def test_across_the_antimeridian() -> None:
 def test_a_place_that_is_not_on_earth(affine: Affine, crs: str) -> None:
     with pytest.raises(GeoreferencingError, match="not a place"):
         ground_resolution_m(GeoBox((10, 10), affine, crs))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4807", "EPSG:4901", "EPSG:4902", "EPSG:4821", "EPSG:27572"])
+def test_grads_and_the_meridian_of_paris(crs: str) -> None:
+    """Pixels of 0.75 m on the ground by hand: from lengths of a degree on Clarke's ellipsoid, or the map's own unit."""
+    known = CRS.from_user_input(crs)
+    latitude, pixel = 46.8, 0.75
+    ellipsoid = known.ellipsoid
+    a = ellipsoid.semi_major_metre
+    e2 = 1 - (ellipsoid.semi_minor_metre / a) ** 2
+    sin2 = math.sin(math.radians(latitude)) ** 2
+    meridian_m = math.radians(1) * a * (1 - e2) / (1 - e2 * sin2) ** 1.5
+    parallel_m = math.radians(1) * a / math.sqrt(1 - e2 * sin2) * math.cos(math.radians(latitude))
+    if known.is_geographic:  # 10/9 grads are a degree
+        x, y, left, top = pixel / parallel_m / 0.9, pixel / meridian_m / 0.9, 0.5, latitude / 0.9
+    else:
+        x = y = pixel
+        left, top = 600000, 2200000
+    sizes = ground_resolution_m(GeoBox((480, 480), Affine(x, 0, left, 0, -y, top), crs))
+    assert sizes == pytest.approx((pixel, pixel), rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("crs", "unit_m"),
+    [
+        ("EPSG:2227", 1200 / 3937),  # California, US survey feet
+        ("EPSG:2222", 0.3048),  # Arizona, international feet
+        ("EPSG:2136", 0.3047997101815088),  # Ghana, Gold Coast feet
+        ("EPSG:29872", 12 / 39.370147),  # Borneo, Sears feet
+        ("EPSG:24370", 0.9143985307444408),  # India, yards
+        ("EPSG:30200", 0.201166195164),  # Trinidad, links
+        ("EPSG:3167", 20.116756),  # Malaya, chains
+        ("EPSG:27700", 1.0),
+        ("+proj=utm +zone=43 +datum=WGS84 +units=km +type=crs", 1000.0),
+    ],
+)
+def test_maps_in_other_units_than_the_metre(crs: str, unit_m: float) -> None:
+    known = CRS.from_user_input(crs)
+    area = known.area_of_use
+    lon, lat = (73.0, 19.0) if area is None else ((area.west + area.east) / 2, (area.south + area.north) / 2)
+    x, y = Transformer.from_crs(4326, known, always_xy=True).transform(lon, lat)
+    pixel = 0.75 / unit_m
+    sizes = ground_resolution_m(GeoBox((480, 480), Affine(pixel, 0, x, 0, -pixel, y), crs))
+    assert sizes == pytest.approx((0.75, 0.75), rel=1.5e-3)  # the scale of the map

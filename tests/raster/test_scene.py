@@ -1,6 +1,5 @@
 """Opening images: what is read from a header, and what is refused in one line."""
 
-import datetime
 import pickle
 import warnings
 from pathlib import Path
@@ -161,13 +160,19 @@ def test_images_without_a_position(tmp_path: Path) -> None:
     for path, words in ((bare, "no georeferencing"), (no_crs, "-a_srs"), (gcps, "gdalwarp")):
         with pytest.raises(GeoreferencingError, match=words):
             open_scene(path)
-    assert open_scene(bare, allow_ungeoreferenced=True).gsd_m == (1.0, 1.0)
+    for path in (bare, no_crs, gcps):
+        with pytest.raises(GeoreferencingError, match="say it with --gsd METRES"):
+            open_scene(path, allow_ungeoreferenced=True)
     scene = open_scene(bare, allow_ungeoreferenced=True, gsd_m=0.6)
     assert scene.gsd_m == pytest.approx((0.6, 0.6))
     assert scene.geobox.crs is None
     assert scene.geobox.extent.boundingbox.range_x == pytest.approx((0, 18))  # metres, as areas need
     assert scene.geobox.extent.boundingbox.range_y == pytest.approx((-12, 0))
-    assert open_scene(no_crs, allow_ungeoreferenced=True).gsd_m == pytest.approx((0.5, 0.5))
+    placed = open_scene(no_crs, allow_ungeoreferenced=True, gsd_m=0.5)
+    assert placed.gsd_m == pytest.approx((0.5, 0.5))
+    assert placed.geobox.affine == UTM["transform"]  # which is in metres, as its pixels are said to be of 0.5 m
+    of_feet = open_scene(no_crs, allow_ungeoreferenced=True, gsd_m=0.1524)
+    assert of_feet.geobox.affine == Affine.scale(0.1524, -0.1524)
 
 
 def test_rpc_only_says_how_to_orthorectify(tmp_path: Path) -> None:
@@ -185,25 +190,6 @@ def test_rpc_only_says_how_to_orthorectify(tmp_path: Path) -> None:
 def test_gsd_of_a_georeferenced_image_is_not_for_the_user_to_say(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="georeferenced"):
         open_scene(write(tmp_path / "city.tif", noise(3, 8, 8)), gsd_m=0.3)
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ({}, None),
-        ({"TIFFTAG_DATETIME": "2017:03:15 10:20:30"}, datetime.date(2017, 3, 15)),
-        ({"TIFFTAG_DATETIME": "2020:01:01 00:00:00", "ACQUIRED": "2016-08-14T03:00:00Z"}, datetime.date(2016, 8, 14)),
-        ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00"}, None),
-        ({"ACQUIRED": "last summer"}, None),
-    ],
-)
-def test_date_comes_from_the_tags_or_nowhere(
-    tmp_path: Path, tags: dict[str, str], expected: datetime.date | None
-) -> None:
-    path = write(tmp_path / "city.tif", noise(3, 8, 8), tags=tags)
-    assert open_scene(path).acquired == expected
-    mine = datetime.date(1999, 12, 31)
-    assert open_scene(path, acquired=mine).acquired == mine
 
 
 def test_scene_survives_pickling(tmp_path: Path) -> None:

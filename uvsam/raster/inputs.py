@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from uvsam.errors import SceneError, SettingsError
+from uvsam.errors import GeoreferencingError, SceneError, SettingsError
 from uvsam.raster.mosaic import Colours, join
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.stac import Described, is_stac, read_items
@@ -43,7 +43,15 @@ def open_inputs(
         if is_stac(name):
             images += [_of_item(image, bands, acquired) for image in read_items(name, asset)]
         else:
-            scene = open_scene(name, bands=bands, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
+            alone = allow_ungeoreferenced and len(names) == 1
+            try:
+                scene = open_scene(name, bands=bands, allow_ungeoreferenced=alone, gsd_m=gsd_m)
+            except GeoreferencingError as error:
+                if alone or not allow_ungeoreferenced:
+                    raise
+                raise GeoreferencingError(
+                    f"{name} has no place on earth; one run takes only one such image, and no other with it"
+                ) from error
             images.append((scene, scene, scene))
     if asset and not any(map(is_stac, names)):
         raise SettingsError("--asset chooses from a STAC item; an image has none")

@@ -7,14 +7,14 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from uvsam.errors import GeoreferencingError
+from uvsam.raster.units import degrees_per_unit, is_on_earth
 
 
 def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
     """Metres on the ground per pixel, (x, y): along a row and along a column, at the centre of the raster.
 
-    Distances are geodesics on the ellipsoid of the CRS, so degrees, feet, rotation and the scale of web mercator are
-    all taken care of. A CRS that is not tied to the Earth (local, engineering) is taken in its own unit. Without a CRS
-    the unit is taken to be the metre.
+    Distances are geodesics on the ellipsoid of the CRS, so degrees, grads, feet, rotation and the scale of web mercator
+    are all taken care of. Without a CRS the unit is taken to be the metre.
 
     Raises:
         GeoreferencingError: the centre is not a place on Earth, or pixels have no size.
@@ -24,11 +24,7 @@ def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
     steps = ((-0.5, 0.0), (0.5, 0.0), (0.0, -0.5), (0.0, 0.5))
     ends = [geobox.affine * (column + x, row + y) for x, y in steps]
     crs = None if geobox.crs is None else CRS.from_user_input(geobox.crs.to_wkt())
-    if crs is None or crs.geodetic_crs is None:
-        metres_per_unit = 1.0 if crs is None else crs.axis_info[0].unit_conversion_factor
-        sizes = [metres_per_unit * math.dist(*ends[:2]), metres_per_unit * math.dist(*ends[2:])]
-    else:
-        sizes = _geodesics_m(crs, ends)
+    sizes = [math.dist(*ends[:2]), math.dist(*ends[2:])] if crs is None else _geodesics_m(crs, ends)
     if not all(math.isfinite(size) and size > 0 for size in sizes):
         name = "none" if crs is None else crs.name
         raise GeoreferencingError(
@@ -39,13 +35,15 @@ def ground_resolution_m(geobox: GeoBox) -> tuple[float, float]:
 
 def _geodesics_m(crs: CRS, ends: list[tuple[float, float]]) -> list[float]:
     geographic, geod = crs.geodetic_crs, crs.get_geod()
-    if geographic is None or geod is None:
+    if geographic is None or geod is None or not is_on_earth(crs):
         return [math.nan, math.nan]
     try:
         to_lonlat = Transformer.from_crs(crs.to_2d(), geographic.to_2d(), always_xy=True)
         lon, lat = to_lonlat.transform([x for x, _ in ends], [y for _, y in ends])
     except ProjError:
         return [math.nan, math.nan]
+    degrees = degrees_per_unit(geographic)  # pyproj measures in degrees, whatever the CRS counts in
+    lon, lat = ([degrees * value for value in values] for values in (lon, lat))
     if not all(math.isfinite(value) and abs(value) <= 90 for value in lat):
         return [math.nan, math.nan]
     _, _, distances = geod.inv([lon[0], lon[2]], [lat[0], lat[2]], [lon[1], lon[3]], [lat[1], lat[3]])

@@ -1,20 +1,18 @@
 """One georeferenced image: what its header says."""
 
 import datetime
-import math
-import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj import CRS
 from rasterio.enums import ColorInterp
 
-from uvsam.errors import GeoreferencingError, SceneError, SettingsError
+from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
+from uvsam.raster.acquired import acquired_day
+from uvsam.raster.georeference import read_grid
 from uvsam.raster.limits import check_limits, check_regular
 from uvsam.raster.resolution import ground_resolution_m
 
@@ -71,14 +69,13 @@ def open_scene(
         bands: 1-based red, green, blue. Default: by colour interpretation, else by the names of the bands, else the
             first three that are not alpha; warns where there are more.
         acquired: day the image was taken; warns where the file's tags say another. Default: what they say; never today.
-        allow_ungeoreferenced: accept an image without a position. Its grid starts at (0, 0), y down is negative (where
-            QGIS shows it), and its unit is the metre.
-        gsd_m: metres per pixel of an image without a position, 1 unless given.
+        allow_ungeoreferenced, gsd_m: accept an image without a place on earth, whose pixels have this size: see
+            :func:`uvsam.raster.georeference.read_grid`.
         driver: the only format that is opened, by its GDAL name; for a uri that somebody else wrote.
 
     Raises:
         SceneError: not a raster, missing, truncated, without the bands asked for, or beyond ``raster.limits``.
-        GeoreferencingError: no CRS or no position.
+        GeoreferencingError: no CRS, no position, or one that cannot be true.
         SettingsError: ``gsd_m`` for an image that says its own, or not positive.
     """
     uri = str(uri)
@@ -92,10 +89,10 @@ def open_scene(
         dtype = dataset.dtypes[rgb[0] - 1]
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
-        geobox = _geobox(dataset, uri, allow_ungeoreferenced, gsd_m)
+        geobox = read_grid(dataset, uri, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
         check_limits(dataset)
         check_complete(dataset, rgb)
-        stated = _acquired(dataset)
+        stated = acquired_day(dataset)
         if acquired and stated and acquired != stated:
             warnings.warn(f"{uri} says that it was taken on {stated}; {acquired} is used, as given", stacklevel=2)
         return Scene(
@@ -169,61 +166,8 @@ def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) ->
     return usable[0], usable[1], usable[2]
 
 
-def _geobox(dataset: Any, uri: str, allow_ungeoreferenced: bool, gsd_m: float | None) -> GeoBox:
-    transform, crs = dataset.transform, dataset.crs
-    placed = transform != Affine.identity() and transform.determinant != 0 and all(map(math.isfinite, transform))
-    if placed and crs:
-        if gsd_m is not None:
-            raise SettingsError(f"{uri} is georeferenced, so its pixel size is known; leave out the gsd")
-        return GeoBox(dataset.shape, transform, _crs_name(crs.to_wkt()))
-    if not allow_ungeoreferenced:
-        raise GeoreferencingError(_how_to_georeference(dataset, uri, placed))
-    if gsd_m is not None and not (gsd_m > 0 and math.isfinite(gsd_m)):
-        raise SettingsError(f"the gsd must be above 0 m, not {gsd_m}")
-    if placed and gsd_m is None:
-        return GeoBox(dataset.shape, transform, None)
-    return GeoBox(dataset.shape, Affine.scale(gsd_m or 1.0, -(gsd_m or 1.0)), None)
-
-
-def _crs_name(wkt: str) -> str:
-    """``EPSG:32643`` where that is exactly what the file means, else its WKT."""
-    authority = CRS.from_wkt(wkt).to_authority(min_confidence=100)
-    return wkt if authority is None else ":".join(authority)
-
-
-def _how_to_georeference(dataset: Any, uri: str, placed: bool) -> str:
-    if placed:
-        return f"{uri} has no coordinate reference system; assign it: gdal_edit.py -a_srs EPSG:<code> {uri}"
-    if dataset.gcps[0]:
-        return (
-            f"{uri} has only ground control points; warp it first: "
-            f"gdalwarp -r bilinear -dstalpha -co TILED=YES {shlex.quote(uri)} georeferenced.tif"
-        )
-    if dataset.rpcs is not None:
-        return f"{uri} has only RPCs; orthorectify it first: gdalwarp -rpc -to RPC_DEM=dem.tif {uri} georeferenced.tif"
-    return (
-        f"{uri} has no georeferencing; give it a position (QGIS georeferencer), "
-        "or accept it with --allow-ungeoreferenced --gsd METRES"
-    )
-
-
 def _ground_resolution_m(geobox: GeoBox, uri: str) -> tuple[float, float]:
     try:
         return ground_resolution_m(geobox)
     except GeoreferencingError as error:
         raise GeoreferencingError(f"{uri}: {error}") from error
-
-
-def _acquired(dataset: Any) -> datetime.date | None:
-    tags, imagery = dataset.tags(), dataset.tags(ns="IMAGERY")
-    for text in (
-        tags.get("ACQUIRED"),
-        imagery.get("ACQUISITIONDATETIME"),
-        tags.get("TIFFTAG_DATETIME"),
-    ):
-        day = (text or "").strip()[:10].replace(":", "-").replace("/", "-")
-        try:
-            return datetime.date.fromisoformat(day)
-        except ValueError:
-            continue
-    return None

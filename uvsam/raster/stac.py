@@ -11,12 +11,13 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, ValidationError, field_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError, field_validator
 
 from uvsam.errors import SceneError, SettingsError
+from uvsam.raster.acquired import is_likely
 
 MEDIA_TYPES = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 SUFFIXES = {".tif", ".tiff", ".jp2"}
@@ -93,10 +94,17 @@ class Asset(BaseModel):
         return known and not NOT_FOR_MAPS & set(self.roles or ())
 
 
+def _aware(time: datetime.datetime) -> datetime.datetime:
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)  # what STAC asks for, and some leave out
+
+
+Time = Annotated[datetime.datetime, AfterValidator(_aware)]
+
+
 class Properties(BaseModel):
-    datetime: AwareDatetime | None = None
-    start_datetime: AwareDatetime | None = None
-    end_datetime: AwareDatetime | None = None
+    datetime: Time | None = None
+    start_datetime: Time | None = None
+    end_datetime: Time | None = None
     gsd: float | None = None
 
 
@@ -175,13 +183,24 @@ def _described(item: Item, place: str, asset: str | None) -> Described:
     keys = _named(item, asset, name) if asset else _chosen(item, name)
     chosen = [item.assets[key] for key in keys]
     uris = tuple(_resolved(one.href, place, name) for one in chosen)
-    told = item.properties
+    bands = chosen[0].rgb if len(uris) == 1 else None
+    gsd_m = chosen[0].gsd or item.properties.gsd
+    return Described(name, uris, tuple(one.driver for one in chosen), bands, _days(item.properties, name), gsd_m)
+
+
+def _days(told: Properties, name: str) -> tuple[datetime.date, datetime.date] | None:
+    """First and last day (UTC) that an item is of."""
     first, last = told.start_datetime or told.datetime, told.end_datetime or told.datetime
     if told.datetime or (first and last and last - first <= ONE_DAY):
         last = first = told.datetime or first
-    days = (first.astimezone(datetime.UTC).date(), last.astimezone(datetime.UTC).date()) if first and last else None
-    bands = chosen[0].rgb if len(uris) == 1 else None
-    return Described(name, uris, tuple(one.driver for one in chosen), bands, days, chosen[0].gsd or told.gsd)
+    if not first or not last:
+        return None
+    days = first.astimezone(datetime.UTC).date(), last.astimezone(datetime.UTC).date()
+    if not all(map(is_likely, days)):
+        said = f"{name} says that it was taken on {days[1]}, which cannot be; this is not believed"
+        warnings.warn(said, stacklevel=4)
+        return None
+    return days
 
 
 def _named(item: Item, asset: str, name: str) -> list[str]:

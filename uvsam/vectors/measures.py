@@ -10,6 +10,7 @@ from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 
 from uvsam.errors import GeoreferencingError
+from uvsam.raster.units import degrees_per_unit, metres_per_unit
 
 Geometries = NDArray[np.object_]
 Floats = NDArray[np.float64]
@@ -35,10 +36,7 @@ def geodesic_measures(geometries: Geometries, crs: CRS) -> tuple[Floats, Floats]
     parts, part_owner = shapely.get_parts(geometries, return_index=True)
     rings, ring_part = shapely.get_rings(parts, return_index=True)
     rings = shapely.force_2d(rings)
-    if crs.is_geographic:
-        step = _EDGE_DEGREES
-    else:
-        step = _EDGE_M / (crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0)
+    step = _EDGE_DEGREES / degrees_per_unit(crs) if crs.is_geographic else _EDGE_M / metres_per_unit(crs)
     # Before long edges are cut: coordinates that are no place would be cut without end.
     _lon_lat(shapely.get_coordinates(rings), crs)
     xy, ring_of = shapely.get_coordinates(shapely.segmentize(rings, step), return_index=True)

@@ -13,6 +13,7 @@ from pyproj import CRS, Transformer
 
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
+from uvsam.raster.units import is_on_earth, metres_per_unit
 from uvsam.vectors.layer_files import UNREADABLE, coverage_file, list_layers, read_rows, run_file
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 
@@ -20,7 +21,6 @@ DEFAULT_LAYERS = (VILLAGES.name, "truth")
 HOLDS_POLYGONS = re.compile("Polygon|Surface|Unknown|GeometryCollection")
 # Straight edges are straight in one CRS only. Cut to this length they are off by less than 0.1 mm in another.
 EDGE_M = 50.0
-METRES_PER_DEGREE = 111_000.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PolygonLayer:
 
 def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object_]:
     """Polygons of one CRS in another, one for one; see :meth:`PolygonLayer.to_crs`."""
-    edge = EDGE_M / (METRES_PER_DEGREE if crs.is_geographic else crs.axis_info[0].unit_conversion_factor)
+    edge = EDGE_M / metres_per_unit(crs)
     transform = Transformer.from_crs(crs, to, always_xy=True).transform
     divided = polygons.copy()
     xy, owner = shapely.get_coordinates(polygons, return_index=True)
@@ -161,4 +161,4 @@ def to_wkb(geometries: NDArray[np.object_]) -> Any:
 
 def place(crs: CRS | None) -> CRS | None:
     """``crs`` if it says where on earth; None for local and undefined ones."""
-    return crs if crs is not None and (crs.is_geographic or crs.is_projected) else None
+    return crs if is_on_earth(crs) else None

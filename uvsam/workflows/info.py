@@ -15,6 +15,7 @@ from uvsam.errors import GeoreferencingError
 from uvsam.prompts import CELLS
 from uvsam.prompts.crops import STEP_CELLS
 from uvsam.raster.access import CACHE_BYTES, open_dataset
+from uvsam.raster.acquired import warn_of_written_day
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, survey
 from uvsam.raster.scene import check_resolution, model_scale
@@ -111,6 +112,8 @@ def describe(
     scene = open_inputs(
         images, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m
     )  # fmt: skip
+    if scene.acquired is None:
+        warn_of_written_day(scene.uri)
     looked = survey(scene)
     scale = model_scale(scene, card.gsd_m)
     plan, problem = None, None

@@ -28,6 +28,7 @@ from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import MEANING
 from uvsam.progress import Progress, silent
 from uvsam.raster.access import gdal_environment, identity, in_any_folder, is_remote, local_files, sources
+from uvsam.raster.acquired import warn_of_written_day
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale
@@ -133,6 +134,8 @@ def predict(
         images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
         allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
     )  # fmt: skip
+    if scene.acquired is None:
+        warn_of_written_day(scene.uri)
     others = [path for path in (save_scores, save_mask, preview, stac) if path]
     _check_inputs_stay(scene, settings.aoi, [*outputs(out), *others])
     check_place(out, scene.geobox.crs)
