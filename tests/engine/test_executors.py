@@ -21,7 +21,7 @@ from uvsam.errors import SettingsError
 PLACES: dict[str, dict[str, Any]] = {
     "here": {}, "threads": {"workers": 2}, "processes": {"workers": 2, "processes": True},
 }  # fmt: skip
-REFUSED = r"(?i)timed out|reset by peer|closed"
+REFUSED = r"(?i)timed out|reset by peer|closed|certificate does not match"
 
 
 def square(task: int) -> int:
