@@ -8,24 +8,31 @@ it, and no process writes to a file of another one.
 import contextlib
 import json
 import os
-import shutil
+import re
 import socket
 import struct
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from uvsam.errors import OutputError
 
 SUFFIX = ".uvsam"
-_HEADER = struct.Struct("<4sQQI")
-_MARK = b"uvs1"
+FORMAT = 2
+"""Of records and of what is said of a run; a journal of another one starts over."""
+DESCRIBED = {"image", "settings", "versions"}
+"""What every description of a run has."""
+_HEADER = struct.Struct("<4sQQ")
+_CHECKSUM = struct.Struct("<I")  # of header and payload
+_MARK = b"uvs2"
+_BEFORE = _HEADER.size + _CHECKSUM.size
 
 
 class Place(NamedTuple):
@@ -64,13 +71,14 @@ class Log:
         Raises:
             OutputError: the disk is full.
         """
-        record = _HEADER.pack(_MARK, key, len(payload), zlib.crc32(payload)) + payload
+        header = _HEADER.pack(_MARK, key, len(payload))
+        record = header + _CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(header))) + payload
         try:
             with self._one_at_a_time:
                 if self._out is None:
                     name = f"{self.name}.{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.log"
                     self._out = (self.folder / name).open("xb", buffering=0)
-                offset = self._out.tell() + _HEADER.size
+                offset = self._out.tell() + _BEFORE
                 if self._out.write(record) != len(record):
                     raise OSError("the disk is full")
         except OSError as error:
@@ -82,18 +90,18 @@ class Log:
         """The payload of a record.
 
         Raises:
-            OutputError: it cannot be read.
+            OutputError: it cannot be read, or is no longer what was written.
         """
         place = self.places[key]
         try:
             with (self.folder / place.file).open("rb") as file:
-                file.seek(place.offset)
-                payload = file.read(place.length)
+                file.seek(place.offset - _BEFORE)
+                found = _record(file, place.length)
         except OSError as error:
             raise OutputError(f"cannot read {self.folder / place.file}: {error.strerror}") from error
-        if len(payload) != place.length:
-            raise OutputError(f"{self.folder / place.file} has become shorter; remove {self.folder} and start over")
-        return payload
+        if found is None or found[0] != key:
+            raise OutputError(f"{self.folder / place.file} was changed; remove {self.folder} and start over")
+        return found[1]
 
     def close(self) -> None:
         if self._out is not None:
@@ -104,23 +112,103 @@ class Log:
 def _records(path: Path) -> Iterator[tuple[int, Place]]:
     """The whole records of a file, up to the first that is not."""
     with path.open("rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            mark, key, length, checksum = _HEADER.unpack(header)
-            if mark != _MARK or length > path.stat().st_size:
-                return
-            place = Place(path.name, file.tell(), length)
-            payload = file.read(length)
-            if len(payload) != length or zlib.crc32(payload) != checksum:
-                return
-            yield key, place
+        longest = path.stat().st_size
+        while found := _record(file, longest):
+            key, payload = found
+            yield key, Place(path.name, file.tell() - len(payload), len(payload))
+
+
+def _record(file: BinaryIO, longest: int) -> tuple[int, bytes] | None:
+    """Key and payload of the record that begins here, None if it is not whole."""
+    header, checksum = file.read(_HEADER.size), file.read(_CHECKSUM.size)
+    if len(checksum) != _CHECKSUM.size:
+        return None
+    mark, key, length = _HEADER.unpack(header)
+    if mark != _MARK or length > longest:
+        return None
+    payload = file.read(length)
+    if len(payload) != length or _CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(header))) != checksum:
+        return None
+    return key, payload
+
+
+def folder_of(out: Path) -> Path:
+    """Where the run of a result keeps what it has done."""
+    return out.absolute().with_name(out.name + SUFFIX)  # workers may stand in another folder
+
+
+def check_folder(out: Path) -> None:
+    """Whether the folder of a run is free, or was made by an earlier run: what is in it will be removed.
+
+    Raises:
+        OutputError: it is a link, a file, or a folder of somebody else; it stays as it is.
+    """
+    folder = folder_of(out)
+    if not os.path.lexists(folder):
+        return
+    elsewhere = "move it away, or give the result another name"
+    if folder.is_symlink() or not folder.is_dir():
+        kind = "a link" if folder.is_symlink() else "a file"
+        raise OutputError(f"{folder}, where a run keeps what it has done, is {kind}; {elsewhere}")
+    try:
+        with os.scandir(folder) as entries:
+            found = {entry.name: entry for entry in entries}
+        links = sorted(name for name, entry in found.items() if entry.is_symlink())
+        known = _is_of_a_run(folder, set(found))
+    except OSError as error:
+        raise OutputError(f"cannot read {folder}: {error.strerror or error}") from error
+    if links and known:
+        raise OutputError(f"{folder / links[0]} is a link, which no run made; remove it")
+    if not known:
+        raise OutputError(f"{folder}, where a run keeps what it has done, was not made by one; {elsewhere}")
+
+
+def _is_of_a_run(folder: Path, names: set[str]) -> bool:
+    """Whether a run made a folder: it has the description of one, or a run was killed before it wrote any."""
+    if "run.json" not in names:
+        return names <= {"lock", "run.part"}
+    try:
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.keys() >= DESCRIBED
+
+
+def _remove_made(out: Path, *, described: bool = True) -> None:
+    """Remove what a run has made, and its folder if nothing else is in it.
+
+    Args:
+        described: also remove what says that a run made the folder; last, as a kill in between must not hide that.
+    """
+    folder = folder_of(out)
+    last = ("run.json", "run.part", "lock")
+    for path in folder.iterdir():
+        if _made(out).fullmatch(path.name) and path.name not in last:
+            path.unlink()
+    if described:
+        for name in last:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _made(out: Path) -> re.Pattern[str]:
+    """Names of the files of a run: logs, descriptions of work, rasters, and a result with gaps."""
+    rasters = "scores|float16|mask|refined(_[a-z]+)?"
+    stem, suffix = re.escape(out.stem), re.escape(out.suffix)
+    result = rf"{stem}(_coverage)?{suffix}.*"
+    log = r"[a-z]+(-[0-9a-f]+)?\.\d+(-.*-\d+)?\.(log|work)"
+    part = rf"\.({rasters}|{stem}.*)\.\d+\.part.*"
+    return re.compile(rf"lock|run\.json|run\.part|{log}|({rasters})\.(tif|bin).*|{result}|{part}")
 
 
 def sweep(out: Path) -> None:
     """Remove the folder of a run that was stopped after its result was complete, but for its folder."""
-    folder = out.parent / (out.name + SUFFIX)
+    folder = folder_of(out)
     if out.is_file() and folder.exists():
-        with contextlib.suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(Timeout, OSError):
+            check_folder(out)
+            with FileLock(folder / "lock", timeout=0):
+                _remove_made(out)
 
 
 class Journal:
@@ -137,17 +225,19 @@ class Journal:
         resumed: whether an earlier run of the same began here; None until it is known what this one is.
 
     Raises:
-        OutputError: on entering, the folder cannot be made, or another process is at work on the same result.
+        OutputError: on entering, the folder cannot be made, is not of a run, or another process is at work on the same
+            result.
     """
 
     def __init__(self, out: Path) -> None:
-        self.folder = out.absolute().with_name(out.name + SUFFIX)  # workers may stand in another folder
+        self.folder = folder_of(out)
         self.out = out
         self.resumed: bool | None = None
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._logs: list[Log] = []
 
     def __enter__(self) -> Self:
+        check_folder(self.out)
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock.acquire()
@@ -162,14 +252,21 @@ class Journal:
     def begin(self, run: Mapping[str, Any]) -> None:
         """Say what decides on the result: settings, model, image. What is there of another run is removed.
 
+        Args:
+            run: has the keys of ``DESCRIBED``, by which the folder of a run is known.
+
         Raises:
             OutputError: the disk is full.
         """
-        told, described = json.dumps(run, sort_keys=True, ensure_ascii=False, default=str), self.folder / "run.json"
+        told = json.dumps({"journal": FORMAT, **run}, sort_keys=True, ensure_ascii=False, default=str)
+        described = self.folder / "run.json"
         try:
-            resumed = described.exists() and described.read_text(encoding="utf-8") == told
+            before = described.read_text(encoding="utf-8") if described.exists() else None
+            resumed = before == told
             if not resumed:
-                self._clear()
+                if before is not None and any(self.folder.glob("*.log")):
+                    warnings.warn(_what_differs(before, run, self.out), stacklevel=2)
+                _remove_made(self.out, described=False)
                 part = described.with_suffix(".part")
                 part.write_text(told, encoding="utf-8")
                 part.replace(described)
@@ -190,16 +287,18 @@ class Journal:
             log.close()
         has_records = any(self.folder.glob("*.log"))  # also those of workers that nobody could ask any more
         if error is None or not has_records:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # such as a file of the user's in it, which stays
+                _remove_made(self.out)
         elif self.resumed is not None:
+            for path in self.folder.glob("*.work"):  # of no use any more, and it may hold a signed address
+                path.unlink(missing_ok=True)
             error.add_note(f"What was done is kept in {self.folder}; the same command goes on from there.")
         self._lock.release()
 
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name == "lock":
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+
+def _what_differs(before: str, run: Mapping[str, Any], out: Path) -> str:
+    """One line that says why an earlier run is not gone on with."""
+    told, now = json.loads(before), json.loads(json.dumps(run, default=str))
+    names = sorted(name for name in now.keys() | told.keys() - {"journal"} if told.get(name) != now.get(name))
+    what = f" ({', '.join(names)})" if names else ""
+    return f"what an earlier run for {out.name} had done is of something else{what}; all of it is done again"

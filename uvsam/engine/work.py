@@ -115,6 +115,7 @@ def _elsewhere(work: Work, keys: Sequence[int], log: Log, share: Share) -> Gener
     assert share.elsewhere is not None
     described = log.folder / f"{log.name}.{time.time_ns()}.work"
     try:
+        described.touch(mode=0o600)  # an address in it may be signed
         described.write_bytes(pickle.dumps((work, share.elsewhere.build, log.name)))
     except OSError as error:
         raise OutputError(f"cannot write into {log.folder}: {error.strerror}") from error

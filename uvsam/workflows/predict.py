@@ -22,7 +22,7 @@ from uvsam.catalog.cache import check_generalist
 from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import UvSamCard, load_predict_card
 from uvsam.engine.executors import open_run
-from uvsam.engine.journal import Journal, sweep
+from uvsam.engine.journal import Journal, check_folder, sweep
 from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import MEANING
@@ -114,6 +114,7 @@ def predict(
     out = Path(out)
     if not overwrite:
         sweep(out)
+    check_folder(out)
     check_output(out, overwrite=overwrite)
     if save_scores:
         check_destination(save_scores, (".tif", ".tiff"), overwrite=overwrite)
