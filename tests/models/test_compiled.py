@@ -1,5 +1,6 @@
 """A compiled network says what PyTorch says, from any thread, in any batch; what cannot be compiled stays as it is."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from uvsam.catalog.cards import BUNDLED_SPECIALIST, DEFAULT_MODEL, Network
-from uvsam.models.compiled import TOLERANCE, Compiled
+from uvsam.models import kept
+from uvsam.models.compiled import TOLERANCE, Compiled, _openvino
 from uvsam.models.encoders import ENCODERS
 from uvsam.models.mixer import pooled
 from uvsam.models.networks import build_network
@@ -116,7 +118,7 @@ def test_what_says_something_else_stays_with_pytorch() -> None:
     assert list(made._models.values()) == [None]
 
 
-def test_what_is_kept_says_the_same_to_the_digit(tmp_path: Path) -> None:
+def test_what_is_kept_says_the_same_to_the_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, generalist = load_uvsam(ModelRecipe(DEFAULT_MODEL))
     masks = np.random.default_rng(0).normal(0, 3, (1, 1, CELLS, CELLS)).astype(np.float32)
     asked = Prompts(np.float32([[100, 200, 700, 900]]), masks, np.arange(1))
@@ -124,7 +126,7 @@ def test_what_is_kept_says_the_same_to_the_digit(tmp_path: Path) -> None:
     first = generalist.compiled(1, tmp_path / "kept").decode(embedding, asked)
     elsewhere = generalist.compiled(1).decode(embedding, asked)
     again = generalist.compiled(1, tmp_path / "kept")
-    again._answer.network.forward = None  # type: ignore[attr-defined]  # so nothing can be traced any more
+    monkeypatch.delattr(torch.jit, "trace")  # so nothing can be made any more
     for found in (elsewhere, again.decode(embedding, asked)):
         np.testing.assert_array_equal(found.logits, first.logits)
         np.testing.assert_array_equal(found.iou_pred, first.iou_pred)
@@ -155,6 +157,56 @@ def test_what_cannot_be_kept_or_read_is_made_again(harm: str, tmp_path: Path) ->
     made = compiled(network, images, folder=folder)
     with torch.no_grad():
         assert_close(made(images), network(images))
+
+
+def kept_network(folder: Path) -> tuple[nn.Module, Tensor, Path]:
+    """A network, an image, and where the network is kept; its two numbers a channel are easy to find there."""
+    network, images = nn.Conv2d(3, 2, 3).eval(), torch.randn(1, 3, 256, 256)
+    Compiled(network, 1, folder)(images)
+    (place,) = folder.iterdir()
+    return network, images, place
+
+
+def tamper(place: Path) -> None:
+    """Other weights than those of the card, under a checksum that fits."""
+    weights = place / "network.bin"
+    weights.write_bytes((np.frombuffer(weights.read_bytes(), np.float32) * 1.5).astype(np.float32).tobytes())
+    sums = [hashlib.sha256((place / name).read_bytes()).hexdigest() for name in ("network.xml", "network.bin")]
+    (place / "sha256").write_text(" ".join(sums))
+
+
+def test_a_kept_network_of_other_weights_is_noticed_and_made_again(tmp_path: Path) -> None:
+    network, images, place = kept_network(tmp_path / "kept")
+    right = (place / "network.bin").read_bytes()
+    tamper(place)
+    with torch.no_grad():
+        assert_close(compiled(network, images, folder=place.parent)(images), network(images))
+    assert (place / "network.bin").read_bytes() == right
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners and mode bits here")
+@pytest.mark.parametrize("harm", ["folder", "of a group", "sticky", "network", "file", "link", "theirs"])
+def test_what_others_can_write_is_not_read(harm: str, tmp_path: Path) -> None:
+    network, images, place = kept_network(tmp_path / "kept")
+    core = _openvino()[0]
+    place.parent.chmod(0o755)
+    assert kept.read(place.parent, place.name, core) is not None
+    if harm in ("folder", "of a group", "sticky"):
+        place.parent.chmod({"folder": 0o777, "of a group": 0o770, "sticky": 0o1777}[harm])
+    elif harm == "network":
+        place.chmod(0o775)
+    elif harm == "file":
+        (place / "network.bin").chmod(0o666)
+    elif harm == "link":
+        place.rename(tmp_path / "elsewhere")
+        place.symlink_to(tmp_path / "elsewhere")
+    elif os.getuid() == 0:
+        os.chown(place, 12345, 12345)
+    else:
+        pytest.skip("only root can give files away")
+    assert kept.read(place.parent, place.name, core) is None
+    with torch.no_grad():
+        assert_close(compiled(network, images, folder=place.parent)(images), network(images))
 
 
 FIRST_CALLS = """

@@ -1,6 +1,7 @@
 """Fetched weights on this machine: where they lie, and whether they are what their cards say."""
 
 import os
+import warnings
 from pathlib import Path
 
 import platformdirs
@@ -12,6 +13,7 @@ from uvsam.catalog.generalists import (
     Source,
     load_generalist_card,
 )
+from uvsam.catalog.ownership import exposed
 from uvsam.catalog.uvsam import load_any_card
 from uvsam.errors import CatalogError
 
@@ -38,9 +40,21 @@ def cache_path(card: GeneralistCard, cache: Path | None = None) -> Path:
     return folder / f"{card.name}-{source.sha256[:8]}{source.suffix}"
 
 
-def compiled_folder(cache: Path | None = None) -> Path:
-    """Where networks are kept as OpenVINO reads them; see ``models.kept``."""
-    return (cache or platformdirs.user_cache_path("uvsam")) / "compiled"
+def compiled_folder(cache: Path | None = None) -> Path | None:
+    """Where networks are kept as OpenVINO reads them; see ``models.kept``.
+
+    Nothing says what such a network should be, as a card does of weights. So it is a folder that no other user can
+    write into: that of ``cache``, else the user's own, else none. Warns where it is not the first.
+    """
+    own = platformdirs.user_cache_path("uvsam") / "compiled"
+    wanted = cache / "compiled" if cache else own
+    reason = exposed(wanted)
+    if reason is None:
+        return wanted
+    found = own if exposed(own) is None else None
+    instead = f"kept in {found}" if found else "not kept, which costs some seconds at each start"
+    warnings.warn(f"{reason}; compiled networks are {instead}", stacklevel=2)
+    return found
 
 
 def source_of(card: GeneralistCard) -> Source:

@@ -1,7 +1,8 @@
 """Networks as OpenVINO reads them, kept from one run to the next: tracing and comparing one takes a second or more.
 
-Each is a folder, named by all that decides on what it computes, with a checksum. What is missing, damaged or cannot be
-written is made again, without a word.
+Each is a folder, named by all that decides on what it computes, with a checksum, which tells damage and not intent. So
+nothing is read that another user could have written, and who reads compares it with PyTorch. What is missing, damaged,
+open to others or cannot be written is made again, without a word.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 from torch import nn
 
 from uvsam.catalog.cards import file_sha256
+from uvsam.catalog.ownership import exposed
 
 MOST = 16
 """Networks that a folder holds, those that were used last; of the bundled models each has 13 to 18 MB."""
@@ -43,10 +45,10 @@ def _code() -> bytes:
 
 
 def read(folder: Path, key: str, core: Any) -> Any:
-    """The network that was kept; None where there is none, or not the one that was written."""
+    """The network that was kept; None where there is none, not the one that was written, or others could write it."""
     place = folder / key
     with suppress(OSError, RuntimeError):
-        if (place / "sha256").read_text() == _checksum(place):
+        if _is_ours(place) and (place / "sha256").read_text() == _checksum(place):
             os.utime(place)
             return core.read_model(place / _FILES[0])
     return None
@@ -61,7 +63,7 @@ def keep(folder: Path | None, key: str, described: Any, core: Any) -> Any:
     """
     if folder:
         with suppress(OSError, RuntimeError):  # a full disk, a folder that is closed to us, another that did the same
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)
             with TemporaryDirectory(prefix=".", dir=folder, ignore_cleanup_errors=True) as part:
                 _write(Path(part), described)
                 shutil.rmtree(folder / key, ignore_errors=True)
@@ -82,7 +84,15 @@ def _write(place: Path, described: Any) -> None:
     import openvino
 
     openvino.save_model(described, place / _FILES[0], compress_to_fp16=False)
+    for name in _FILES:
+        (place / name).chmod(0o600)  # whatever the user's umask
     (place / "sha256").write_text(_checksum(place))
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a kept network lies in its folder itself, not behind a link, and no other user can write it."""
+    parts = (place, *(place / name for name in _FILES))
+    return exposed(place.parent) is None and not any(part.is_symlink() or exposed(part) for part in parts)
 
 
 def _checksum(place: Path) -> str:

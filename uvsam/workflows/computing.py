@@ -3,12 +3,14 @@
 A process that leaves computing to others builds no model and imports no PyTorch, which takes seconds and a gigabyte.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from uvsam.catalog.cache import compiled_folder
 from uvsam.engine.executors import Run, open_run
 from uvsam.engine.work import Elsewhere, Share
 from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, is_large
@@ -98,6 +100,8 @@ def open_computing(recipe: ModelsRecipe, models: "Models | None", run: Run) -> I
     from dask.system import CPU_COUNT
 
     facts = next(iter(run(facts_of, [recipe, recipe])))  # of two workers that of the one who is ready first
+    if facts.runtime == "openvino":
+        compiled_folder(recipe.cache)  # warns once, for all of them
     with open_run(CPU_COUNT) as threads:
         yield Computing(recipe, facts, None, run, threads, CPU_COUNT)
 
@@ -122,7 +126,9 @@ def models_of(recipe: ModelsRecipe) -> "Models":
     """The models, made once in a process."""
     from uvsam.workflows.loading import load_models
 
-    return load_models(recipe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what there is to be told is told by who gives the command
+        return load_models(recipe)
 
 
 def _asked(models: "Models") -> Asked | None:
