@@ -49,10 +49,30 @@ def test_a_map_that_misses_a_village_is_corrected() -> None:
     assert inside >= 35
 
 
-def test_what_cannot_be_drawn_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_places_is_one_line() -> None:
     with pytest.raises(LabelError, match="too few"):
         draw([BEFORE], GROUND, 50, 60, seed=0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_stratum_too_small_to_be_hit_gets_its_places_too(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Slivers of 2 x 100 and 4 x 100 mm in a city of 100 km2: a third of the places are in the first one."""
     monkeypatch.setattr("uvsam.change.sampling.MOST_DRAWN", 1)
-    speck = np.array([shapely.box(0, 0, 1.5, 1)])
-    with pytest.raises(LabelError, match="too little ground is village"):
-        draw([speck], shapely.box(0, 0, 1e5, 1e5), 50, 20, seed=0)
+    ground = shapely.difference(shapely.box(0, 0, 1e4, 1e4), shapely.box(9000, 0, 1e4, 5000))
+    slivers = [shapely.box(100, 100, 200, 100.02), shapely.box(500, 0, 500.04, 100)]
+    whole = [shapely.box(*np.add(one.bounds, (-5, -5, 5, 5))) for one in slivers]
+    grown = np.array([shapely.difference(a, b) for a, b in zip(whole, slivers, strict=True)])
+    layers = {1: [np.array(whole), grown], 2: [grown, np.array(whole)], 3: [np.array(slivers), np.array(whole)]}[number]
+    found = draw(layers, ground, 600, 100, seed=5)
+    points = shapely.points(found.places[found.stratum == number])
+    near = [shapely.distance(points, one) < 1e-6 for one in slivers]
+    assert (near[0] ^ near[1]).all()
+    assert near[0].mean() == pytest.approx(1 / 3, abs=0.17)
+    assert found.area_m2[number] == pytest.approx(6, rel=1e-3)
+
+
+def test_what_rounding_leaves_is_no_stratum() -> None:
+    moved = shapely.transform(BEFORE, lambda xy: xy + 1e-4)
+    found = draw([BEFORE, moved], GROUND, 100, 50, seed=0)
+    assert found.area_m2[1:3].tolist() == [0, 0]
+    assert np.bincount(found.stratum, minlength=4).tolist() == [50, 0, 0, 50]

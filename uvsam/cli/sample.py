@@ -22,7 +22,7 @@ from uvsam.cli.trends import parse_dates
     "--dates", metavar="D,D", callback=parse_dates, help="Year or day of each file [default: what it says].",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, other places.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists; what is filled in is kept.")
 def command(layers: tuple[Path, ...], out: Path, **given: Any) -> Answer:
     """Draw places at random from one of LAYERS, or from two of different dates, to see how right they are.
 
@@ -43,4 +43,7 @@ def command(layers: tuple[Path, ...], out: Path, **given: Any) -> Answer:
 def _summarise(strata: Sequence[Mapping[Any, Any]], out: Path) -> None:
     rows = [(row["stratum"], f"{row['area_m2'] / 1e4:.2f}", str(row["places"])) for row in strata]
     print_table(("stratum", "area, ha", "places"), rows)
+    kept = sum(row["answered"] for row in strata)
+    if kept:
+        click.echo(f"{kept} places that were filled in before keep their truth.")
     click.echo(f"wrote {out}; fill in column truth of layer sample: {', '.join(row[0] for row in rows)}")

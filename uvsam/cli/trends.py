@@ -142,11 +142,11 @@ def _summarise(found: "Trends", written: list[Path]) -> None:
     print_table(("step", "gained, ha", "lost, ha", "a year", "new", "demolished", "significant"), changes)
     if len(found.corrected):
         corrected = [
-            (row["of"], f"{row['mapped_m2'] / 1e4:.2f}", f"{row['area_m2'] / 1e4:.2f}",
+            (row["of"], *(f"{row[name] / 1e4:.2f}" for name in ("mapped_m2", "area_m2", "error_m2")),
              f"{row['low_m2'] / 1e4:.2f} to {row['high_m2'] / 1e4:.2f}")
             for row in found.corrected.to_dict(orient="records")
         ]  # fmt: skip
-        print_table(("corrected by the sample", "mapped, ha", "area, ha", "95 % interval"), corrected)
+        print_table(("corrected by the sample", "mapped, ha", "area, ha", "standard error", "95 % interval"), corrected)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         place = f"{row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer"
         if row["count"]:

@@ -1,20 +1,16 @@
-"""``uvsam sample``: places to look at, drawn from layers of villages; and what they say once they were looked at."""
+"""``uvsam sample``: places to look at, drawn from layers of villages."""
 
 import datetime
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from pyproj import CRS
 
 import uvsam
-from uvsam.change.accuracy import AreaEstimate, estimate_areas
 from uvsam.change.alignment import NO_SHIFT, estimate_shift
 from uvsam.change.overlay import Polygons
 from uvsam.change.sampling import STRATA, draw
@@ -23,11 +19,10 @@ from uvsam.errors import LabelError
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
-from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, read_coverage, read_polygons
+from uvsam.vectors.polygon_files import PolygonLayer, moved, read_coverage, read_polygons
 from uvsam.vectors.qgis.styles import sample_style
 from uvsam.vectors.schema import SAMPLE
-
-DRAWN, AREAS = "drawn", "strata"
+from uvsam.workflows.reference import AREAS, DRAWN, answers_in, carried_over
 
 
 def sample(
@@ -39,19 +34,23 @@ def sample(
     Of one layer the strata are village and other, of two kept, gained, lost and other. The layer ``sample`` has points
     and an empty column ``truth``; what the map says of each is in another table, so that nobody copies it.
 
+    Nothing that somebody filled in is lost: where ``out`` is a sample already, its answers are kept at the places that
+    are drawn again, as they are with the same layers and seed, and as many places or more.
+
     Args:
         paths: files with one period or two in all.
         places, least: in all, and in each stratum.
         aoi: polygon file; the ground to draw from, where the layers have no ``coverage``.
 
     Returns:
-        Name, area and places of each stratum.
+        Name, area and places of each stratum, and how many of these are answered already.
 
     Raises:
         LabelError: a file cannot be used, nobody says what was looked at, or there are too few places.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or has answers at places that are not drawn again.
     """
     check_output(out, overwrite=overwrite)
+    answered = answers_in(out)
     sources = find_periods(paths, dates, least=1)
     if len(sources) > 2:
         raise LabelError(f"a sample is of one layer or of two, not of {len(sources)} periods")
@@ -71,7 +70,10 @@ def sample(
     names = STRATA[len(layers)]
     points = moved(shapely.points(found.places), chart, crs)
     number = np.arange(1, len(points) + 1)
-    frame = gpd.GeoDataFrame({"place_id": number, "truth": pd.Series([None] * len(points), dtype=object)},
+    truth = np.full(len(points), None, object)
+    if answered is not None:
+        truth = carried_over(out, answered, points, crs, [one.date for one in sources])
+    frame = gpd.GeoDataFrame({"place_id": number, "truth": pd.Series(truth, dtype=object)},
                              geometry=list(points), crs=crs)  # fmt: skip
     drawn = pd.DataFrame({"place_id": number, "stratum": np.array(names, object)[found.stratum]})
     strata = pd.DataFrame({"stratum": np.array(names, object), "area_m2": found.area_m2,
@@ -84,7 +86,8 @@ def sample(
         out, [(SAMPLE, [Rows.of(frame, SAMPLE)])], run, {DRAWN: drawn, AREAS: strata},
         styles={SAMPLE.name: sample_style(names)}, overwrite=overwrite,
     )  # fmt: skip
-    return strata
+    has_answer = np.array([said is not None for said in truth])
+    return strata.assign(answered=np.bincount(found.stratum[has_answer], minlength=len(names)))
 
 
 def _ground(sources: Sequence[PeriodSource], aoi: Path | None, chart: CRS) -> shapely.Geometry:
@@ -102,47 +105,3 @@ def _ground(sources: Sequence[PeriodSource], aoi: Path | None, chart: CRS) -> sh
 def _kept(polygons: Polygons) -> Polygons:
     kept: Polygons = polygons[shapely.area(polygons) > 0]
     return kept
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """What a sample says.
-
-    Attributes:
-        dates: of its layers, one or two.
-        areas: of each stratum, in the order of :data:`uvsam.change.sampling.STRATA`.
-    """
-
-    dates: tuple[datetime.date, ...]
-    areas: list[AreaEstimate]
-
-
-def corrected_areas(path: Path) -> Corrected:
-    """Areas corrected by a sample that was filled in.
-
-    Raises:
-        LabelError: not such a file, places are not filled in, or hold something else than the names of strata.
-    """
-    missing = {SAMPLE.name, DRAWN, AREAS, "run"} - set(layer_kinds(path))
-    if missing:
-        raise LabelError(f"{path} is not a sample of `uvsam sample`: it lacks {', '.join(sorted(missing))}")
-    table = pyogrio.read_dataframe(path, layer=SAMPLE.name, read_geometry=False)
-    table = table.merge(pyogrio.read_dataframe(path, layer=DRAWN), on="place_id", validate="one_to_one")
-    strata = pyogrio.read_dataframe(path, layer=AREAS)
-    said = table["truth"].astype("string").str.strip().str.lower()
-    empty = int((said.isna() | (said == "")).sum())
-    if empty:
-        raise LabelError(
-            f"{empty} of {len(table)} places of {path} have no truth yet; fill them in, or delete their rows"
-        )
-    names = list(strata["stratum"])
-    unknown = sorted(set(said) - set(names))
-    if unknown:
-        raise LabelError(f"truth in {path} is {', '.join(unknown)}; it must be one of {', '.join(names)}")
-    number = {name: k for k, name in enumerate(names)}
-    areas = estimate_areas(
-        names, strata["area_m2"].to_numpy(), table["stratum"].map(number).to_numpy(), said.map(number).to_numpy(int)
-    )
-    run = pyogrio.read_dataframe(path, layer="run").set_index("key")["value"]
-    dates = tuple(datetime.date.fromisoformat(date) for date in json.loads(run["dates"]))
-    return Corrected(dates, areas)

@@ -45,7 +45,7 @@ class TrendSettings:
         rings_km: outer radii of rings around it.
         zones: polygon file of districts; column ``name`` names them, else their number.
         cell_m: side of the cells in which hot spots are looked for.
-        reference: a sample that was filled in, see :mod:`uvsam.workflows.sampling`.
+        reference: a sample that was filled in, see :mod:`uvsam.workflows.reference`.
         workers, dask: see :func:`uvsam.engine.executors.open_run`.
     """
 

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import uvsam
-from uvsam.change.accuracy import net_change
 from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
@@ -22,7 +20,7 @@ from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import follow
-from uvsam.workflows.sampling import corrected_areas
+from uvsam.workflows.reference import corrected_areas
 from uvsam.workflows.trend_images import predict_images
 from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
 from uvsam.workflows.trend_report import write_report
@@ -103,20 +101,26 @@ def _corrected(reference: Path | None, dates: Sequence[datetime.date]) -> pd.Dat
     if reference is None:
         return pd.DataFrame(columns=columns)
     found = corrected_areas(reference)
-    if not set(found.dates) <= set(dates):
-        said = ", ".join(map(str, found.dates))
-        raise LabelError(f"{reference} is a sample of {said}, which are not dates of these layers")
+    said = [_date_of(reference, date, dates) for date in found.dates]
     rows = [
-        (f"{one.name}, {' to '.join(map(str, found.dates))}", one.mapped_m2, one.area_m2, one.error_m2,
+        (f"{one.name}, {' to '.join(map(str, said))}", one.mapped_m2, one.area_m2, one.error_m2,
          *one.interval_m2, one.users, one.producers)
         for one in found.areas
     ]  # fmt: skip
-    if len(found.dates) == 2:
-        _, lost, gained, _ = found.areas
-        net, interval = net_change(gained, lost)
-        mapped, error = gained.mapped_m2 - lost.mapped_m2, float(np.hypot(gained.error_m2, lost.error_m2))
-        rows.append(("change, " + " to ".join(map(str, found.dates)), mapped, net, error, *interval, None, None))
     return pd.DataFrame(rows, columns=columns)
+
+
+def _date_of(reference: Path, date: datetime.date, dates: Sequence[datetime.date]) -> datetime.date:
+    """The date of the layers that a date of the sample is: the same day, else the only one of its year."""
+    if date in dates:
+        return date
+    of_year = [one for one in dates if one.year == date.year]
+    if len(of_year) != 1:
+        raise LabelError(
+            f"{reference} is a sample of {date}, which is none of the dates of these layers "
+            f"({', '.join(map(str, dates))}); say which is when with --dates"
+        )
+    return of_year[0]
 
 
 @contextlib.contextmanager
