@@ -14,20 +14,20 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as RioWindow
 
 from uvsam.errors import SceneError
-from uvsam.raster.trust import NEVER
+from uvsam.raster.names import exists, gdal_name, is_on_network, on_disk, parse
+from uvsam.raster.trust import DRIVERS, NEVER
 from uvsam.raster.window import Window
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 CACHE_BYTES = 128 * 2**20
 """Holds what neighbouring rows of tiles share, up to some 20,000 pixels of RGB a row. Of a wider image blocks are
 decoded twice, which is little beside the network."""
-REMOTE = re.compile(r"^(?:/vsi(?!mem|zip|tar|gzip|7z|rar)|(?!file:|zip:|tar:|gzip:)[a-z0-9+]+://)", re.IGNORECASE)
-
-
 SOURCE = re.compile(r"<SourceFilename[^>]*>([^<]+)<")
 
 
@@ -46,7 +46,11 @@ def in_any_folder(uri: str) -> str:
             lambda found: found[0].replace(found[1], html.escape(in_any_folder(html.unescape(found[1])), quote=False)),
             uri,
         )
-    return uri if is_remote(uri) or ":" in uri or uri.startswith("/") else str(Path(uri).absolute())
+    try:
+        name = parse(gdal_name(uri))
+    except SceneError:
+        return uri
+    return name.of(str(Path(name.file).absolute())) if exists(name.file) else uri
 
 
 def name_of(uri: str) -> str:
@@ -57,7 +61,7 @@ def name_of(uri: str) -> str:
 
 def is_remote(uri: str) -> bool:
     """True for a uri that is read over the network (``https://``, ``s3://``, ``/vsicurl/`` ...)."""
-    return any(REMOTE.match(source) for source in sources(uri))
+    return any(map(is_on_network, sources(uri)))
 
 
 def gdal_environment(uri: str = "") -> rasterio.Env:
@@ -107,9 +111,14 @@ def opened(uri: str, driver: str | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(uri, driver=driver)
+            return _open(gdal_name(uri), [driver] if driver else DRIVERS)
     except (*GDAL_ERRORS, OSError, ValueError) as error:
         raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
+
+
+@ensure_env_with_credentials  # as rasterio.open, which does not take several drivers
+def _open(name: str, drivers: list[str]) -> Any:
+    return DatasetReader(name, driver=drivers)
 
 
 def local_files(uri: str) -> list[Path]:
@@ -118,8 +127,9 @@ def local_files(uri: str) -> list[Path]:
     for source in sources(uri):
         if not is_remote(source):
             with open_dataset(source) as dataset:
-                names += dataset.files
-    return [path for path in map(Path, dict.fromkeys(names)) if path.exists()]
+                names += [source, *dataset.files]
+    found = (on_disk(name) for name in dict.fromkeys(names))
+    return [Path(name) for name in dict.fromkeys(found) if name]
 
 
 def identity(uri: str) -> list[tuple[str, int, int]]:

@@ -6,20 +6,19 @@ Law: an image that was cut into pieces is the image again, whatever the order of
 import datetime
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as xml
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio._path import _parse_path, _vsi_path
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import MaskFlags
 from rasterio.warp import transform_bounds
 
 from uvsam.errors import GeoreferencingError, SceneError
-from uvsam.raster.access import alpha_band, is_remote, open_dataset
+from uvsam.raster.access import alpha_band, in_any_folder, is_remote, open_dataset
+from uvsam.raster.names import gdal_name
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.window import Window, hull
 
@@ -261,9 +260,7 @@ def _source(name: str, band: str, scene: Scene | None, window: Window, *, kind: 
 
 
 def _gdal_name(scene: Scene) -> str:
-    name = str(_vsi_path(_parse_path(scene.uri)))
-    path = Path(name)
-    return str(path.absolute()) if path.exists() else name
+    return in_any_folder(gdal_name(scene.uri))
 
 
 def _gdal_type(dtype: str) -> str:

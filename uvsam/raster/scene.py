@@ -13,7 +13,9 @@ from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
 from uvsam.raster.acquired import acquired_day
 from uvsam.raster.georeference import read_grid
-from uvsam.raster.limits import check_limits, check_regular
+from uvsam.raster.limits import check_limits
+from uvsam.raster.names import exists, gdal_name
+from uvsam.raster.references import Part, References, check_regular
 from uvsam.raster.resolution import ground_resolution_m
 
 COARSEST_RATIO = 4.0
@@ -80,6 +82,8 @@ def open_scene(
     """
     uri = str(uri)
     _check_exists(uri)
+    references = References()
+    references.follow(gdal_name(uri))
     with open_dataset(uri, driver) as dataset:
         if dataset.count == 0 and dataset.subdatasets:
             raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
@@ -90,7 +94,7 @@ def open_scene(
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
         geobox = read_grid(dataset, uri, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
-        check_limits(dataset)
+        check_limits(dataset, references)
         check_complete(dataset, rgb)
         stated = acquired_day(dataset)
         if acquired and stated and acquired != stated:
