@@ -116,7 +116,7 @@ def opened(uri: str, driver: str | None = None) -> Any:
         raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
 
 
-@ensure_env_with_credentials  # as rasterio.open, which does not take several drivers
+@ensure_env_with_credentials  # type: ignore[untyped-decorator]  # as rasterio.open, which does not take several drivers
 def _open(name: str, drivers: list[str]) -> Any:
     return DatasetReader(name, driver=drivers)
 

@@ -13,7 +13,7 @@ from rasterio.enums import Interleaving
 
 from uvsam.errors import SceneError
 from uvsam.raster.access import opened
-from uvsam.raster.names import exists, parse
+from uvsam.raster.names import exists, is_on_network, parse
 from uvsam.raster.references import Part, References, names_in_vrt
 
 MAX_BLOCK_BYTES = 2**29
@@ -55,9 +55,12 @@ def _look_at(dataset: Any, references: References) -> bool | None:
         text = "".join(dataset.tags(ns="xml:VRT").values())
         below = names_in_vrt(text, posixpath.dirname(dataset.name), dataset.name)
     elif elsewhere := dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE"):
-        below = [Part(elsewhere.removeprefix(":::BASE:::"), True)]
+        below = [Part(elsewhere.removeprefix(":::BASE:::"))]
+    remote = is_on_network(dataset.name)
     for part in below:
-        references.follow(part.name, is_image=part.is_image)
+        if remote and not part.name.startswith("<") and not is_on_network(part.name):
+            raise SceneError(f"{dataset.name} names {part.name}, a file of this machine; download it first")
+        references.follow(part)
     return _is_hollow(dataset) if dataset.driver == "GTiff" else None
 
 

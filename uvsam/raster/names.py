@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rasterio._path import _parse_path, _vsi_path
 
@@ -71,7 +71,7 @@ def exists(name: str) -> bool:
 def gdal_name(uri: str) -> str:
     """What GDAL calls what a user names; a file that is there is itself, however it is called."""
     if exists(uri):
-        return uri if uri.startswith("/") or ":" not in uri else f"./{uri}"
+        return uri if uri.startswith("/") or not re.search("[:<]", uri) else f"./{uri}"
     return uri if uri.startswith("<") else str(_vsi_path(_parse_path(uri)))
 
 
@@ -194,7 +194,7 @@ def _read(stream: IO[bytes], count: int) -> bytes:
     return b"".join(pieces)
 
 
-def _inside(stream: IO[bytes], kind: str, what: str) -> IO[bytes] | None:
+def _inside(stream: IO[bytes], kind: str, what: str) -> Any:
     if kind in ("page", "subdataset", "vrt"):  # of the file as it is
         return stream
     if kind == "subfile":

@@ -20,7 +20,7 @@ HEAD_BYTES = 4096
 DEEPEST = 12
 MOST_READS = 10**7
 """So often may files be read for one look at the whole of a VRT: 100,000 files in three bands, and VRTs of that."""
-HOLDS_NAMES = {"sourcefilename", "sourcedataset", "dempath", "filename", "indexdataset", "root_path"}
+HOLDS_NAMES = {"sourcefilename", "sourcedataset", "dempath", "filename", "indexdataset"}
 DOWNLOADED = re.compile("(?:https?|ftp)://", re.IGNORECASE)
 CALLED = re.compile(r'[">]([^"<>\n]{1,255})["<]')
 OVERVIEW_FILE = re.compile(r'"OVERVIEW_FILE"\s*>\s*([^<]+)<', re.IGNORECASE)
@@ -28,10 +28,17 @@ SIDECARS = (".ovr", ".msk", ".msk.ovr", ".OVR", ".MSK")
 
 
 class Part(NamedTuple):
-    """Something that an image is read from; ``is_image`` is False for bare bytes, as a raw band has them."""
+    """Something that an image is read from.
+
+    Attributes:
+        name: as GDAL calls it.
+        is_image: False for bare bytes, as a raw band has them.
+        folder: where relative names in it start, of the text of a VRT.
+    """
 
     name: str
-    is_image: bool
+    is_image: bool = True
+    folder: str = ""
 
 
 class References:
@@ -43,33 +50,35 @@ class References:
 
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
-        self._reads: dict[str, int] = {}
+        self._reads: dict[Part, int] = {}
         self._irregular: dict[str, list[str]] = {}
 
-    def follow(self, name: str, *, is_image: bool = True, depth: int = 0) -> int:
+    def follow(self, part: Part, depth: int = 0) -> int:
         """Add what GDAL opens under a name; how often files are read for it.
 
         Raises:
             SceneError: a pipe or a device, or what cannot be followed.
         """
-        if name in self._reads:
-            return self._reads[name]
+        if part in self._reads:
+            return self._reads[part]
+        shown = shown_name(part.name)
         if depth > DEEPEST:
-            raise SceneError(f"{_shown(name)} is a VRT of a VRT, {depth} deep; make one file of it with gdal_translate")
-        self._reads[name] = 1  # for what names itself
-        if name.startswith("<"):
-            below = names_in_vrt(name, "", _shown(name))
+            raise SceneError(f"{shown} is a VRT of a VRT, {depth} deep; make one file of it with gdal_translate")
+        self._reads[part] = 1  # for what names itself
+        below = []
+        if part.name.startswith("<"):
+            below = names_in_vrt(part.name, part.folder, shown)
         else:
-            found = parse(name)
-            self.parts[name] = Part(name, is_image)
-            if found.file.startswith("<"):
-                below = names_in_vrt(found.file, "", "a VRT")
-            else:
-                below = [] if found.is_remote or found.in_memory else self._beside(found, is_image)
-        reads = max(1, sum(self.follow(part.name, is_image=part.is_image, depth=depth + 1) for part in below))
+            name = parse(part.name)
+            self.parts[part.name] = part
+            if name.file.startswith("<"):
+                below = names_in_vrt(name.file, part.folder, shown)
+            elif not name.is_remote and not name.in_memory:
+                below = self._beside(name, part.is_image)
+        reads = max(1, sum(self.follow(one, depth + 1) for one in below))
         if reads > MOST_READS:
-            raise SceneError(f"{_shown(name)} reads files {reads:.1g} times to show itself once; make one file of it")
-        self._reads[name] = reads
+            raise SceneError(f"{shown} would read files {reads:.1g} times to show itself once; make one file of it")
+        self._reads[part] = reads
         return reads
 
     def _beside(self, name: Name, is_image: bool) -> list[Part]:
@@ -84,7 +93,7 @@ class References:
         if path.is_dir() or not is_image:
             return []
         whole = name.of(name.file)
-        below = [Part(f"{path}{end}", True) for end in SIDECARS if os.path.lexists(f"{path}{end}") and not name.layers]
+        below = [Part(f"{path}{end}") for end in SIDECARS if os.path.lexists(f"{path}{end}") and not name.layers]
         below += _overviews_elsewhere(path) if not name.layers else []
         head = content(name, HEAD_BYTES) or b""
         if b"<VRTDataset" in head:
@@ -93,7 +102,7 @@ class References:
         if b"<?xml" in head or path.suffix.lower() == ".til":
             text = (content(name, MOST_BYTES) or b"").decode(errors="replace")
             called = {posixpath.join(posixpath.dirname(whole), word) for word in CALLED.findall(text)}
-            below += [Part(one, True) for one in sorted(called) if os.path.lexists(one) and not Path(one).is_dir()]
+            below += [Part(one) for one in sorted(called) if os.path.lexists(one) and not Path(one).is_dir()]
         return below
 
     def _pipes_in(self, folder: Path) -> list[str]:
@@ -120,7 +129,7 @@ def check_regular(path: Path) -> None:
 
 
 def names_in_vrt(text: str, folder: str, called: str) -> list[Part]:
-    """What a VRT names, once each.
+    """What a VRT names, each as often as it does.
 
     Args:
         text: XML.
@@ -140,15 +149,17 @@ def names_in_vrt(text: str, folder: str, called: str) -> list[Part]:
             "save the part that is to be looked at as a GeoTIFF first"
         )
     found = []
+    if any(text and posixpath.normpath(text) != posixpath.normpath(folder or ".") for text in _roots(root)):
+        raise SceneError(f"{called} says that names in it start from another folder (ROOT_PATH), which is not followed")
     for name, is_relative, is_image in _names(root, False):
         if DOWNLOADED.match(name):
             raise SceneError(
                 f"{called} names {name}, which GDAL would download as a whole; "
                 f"write /vsicurl/{name} there, of which it reads what is needed"
             )
-        known = [name] if not is_relative else from_folder(name, folder)
-        found += [Part(one, is_image) for one in known]
-    return list(dict.fromkeys(found))
+        known = from_folder(name, folder) if is_relative else [name]
+        found += [Part(one, is_image, folder if one.startswith(("<", "vrt://<")) else "") for one in known]
+    return found
 
 
 def _names(node: xml.Element, is_raw: bool) -> Iterator[tuple[str, bool, bool]]:
@@ -169,14 +180,20 @@ def _names(node: xml.Element, is_raw: bool) -> Iterator[tuple[str, bool, bool]]:
         yield from _names(child, is_raw)
 
 
+def _roots(root: xml.Element) -> Iterator[str]:
+    for node in root.iter():
+        if node.attrib.get("key", "").upper() == "ROOT_PATH":
+            yield (node.text or "").strip()
+
+
 def _overviews_elsewhere(path: Path) -> list[Part]:
     """Overviews that a file's ``.aux.xml`` says are in another file."""
     beside = Path(f"{path}.aux.xml")
     if not beside.is_file():
         return []
     named = OVERVIEW_FILE.findall(beside.read_bytes()[:MOST_BYTES].decode(errors="replace"))
-    return [Part(str(path.parent / name.strip().removeprefix(":::BASE:::")), True) for name in named]
+    return [Part(str(path.parent / name.strip().removeprefix(":::BASE:::"))) for name in named]
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     return "a VRT" if name.startswith("<") else name

@@ -80,10 +80,10 @@ def open_scene(
         GeoreferencingError: no CRS, no position, or one that cannot be true.
         SettingsError: ``gsd_m`` for an image that says its own, or not positive.
     """
-    uri = str(uri)
+    uri = gdal_name(str(uri)) if exists(str(uri)) else str(uri)
     _check_exists(uri)
     references = References()
-    references.follow(gdal_name(uri))
+    references.follow(Part(gdal_name(uri)))
     with open_dataset(uri, driver) as dataset:
         if dataset.count == 0 and dataset.subdatasets:
             raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
