@@ -114,22 +114,25 @@ def step_table(
     return pd.DataFrame(rows)
 
 
-def period_table(dates: Sequence[datetime.date], areas_m2: Sequence[Floats], seen_m2: Sequence[float]) -> pd.DataFrame:
+def period_table(
+    dates: Sequence[datetime.date], areas_m2: Sequence[Floats], ground_m2: Sequence[float], seen_m2: Sequence[float]
+) -> pd.DataFrame:
     """Of each period: villages, their area, their mean and median size, and their share of the ground that was seen.
 
     Args:
         areas_m2: of the villages of each period.
+        ground_m2: of all of them; where outlines overlap, less than the sum.
         seen_m2: ground that its image shows; NaN where nobody said.
     """
     return pd.DataFrame(
         {
             "date": list(dates),
             "villages": [len(areas) for areas in areas_m2],
-            "area_m2": [float(areas.sum()) for areas in areas_m2],
+            "area_m2": list(ground_m2),
             "mean_m2": [float(areas.mean()) if len(areas) else np.nan for areas in areas_m2],
             "median_m2": [float(np.median(areas)) if len(areas) else np.nan for areas in areas_m2],
             "seen_m2": list(seen_m2),
-            "share": [float(areas.sum()) / seen for areas, seen in zip(areas_m2, seen_m2, strict=True)],
+            "share": [ground / seen for ground, seen in zip(ground_m2, seen_m2, strict=True)],
         }
     )
 

@@ -16,6 +16,8 @@ QUARTER = 4
 """Segments of a quarter circle where a corner is widened: it falls short of the circle by at most 2 %."""
 REGROWN = 1.02
 NOTHING_M2 = 1e-6
+SLIVER_M2 = 1.0
+NOTHING_SHARE = 0.001
 EMPTY = shapely.MultiPolygon()
 
 
@@ -48,6 +50,59 @@ class Comparison:
     links: Links
     lost: Polygons
     gained: Polygons
+
+
+class Overlap(NamedTuple):
+    """Ground of a layer that several of its polygons claim.
+
+    Attributes:
+        polygons: how many claim ground that another one has.
+        inside: how many of these have nothing of their own.
+    """
+
+    polygons: int = 0
+    inside: int = 0
+    area_m2: float = 0.0
+
+    def and_also(self, other: "Overlap") -> "Overlap":
+        return Overlap(self.polygons + other.polygons, self.inside + other.inside, self.area_m2 + other.area_m2)
+
+
+NO_OVERLAP = Overlap()
+
+
+class Own(NamedTuple):
+    """Polygons (N,) of a layer that do not overlap each other, and what was taken off for that."""
+
+    polygons: Polygons
+    overlap: Overlap
+
+
+def without_overlaps(polygons: Polygons, others: Polygons | None = None) -> Own:
+    """Each polygon without the ground that one before it has; empty where nothing is left.
+
+    Slivers below :data:`SLIVER_M2` between two polygons stay: neighbours that touch have them.
+
+    Args:
+        others: polygons that come before all of these.
+    """
+    first = len(others) if others is not None else 0
+    layer = np.concatenate([others, polygons]) if others is not None else polygons
+    later, earlier = shapely.STRtree(layer).query(polygons, predicate="intersects")
+    before = earlier < later + first
+    later, earlier = later[before], earlier[before]
+    large = shapely.area(shapely.intersection(polygons[later], layer[earlier])) > SLIVER_M2
+    later, earlier = later[large], earlier[large]
+    if not len(later):
+        return Own(polygons, NO_OVERLAP)
+    own, touched = polygons.copy(), np.unique(later)
+    for row in touched.tolist():
+        own[row] = shapely.difference(polygons[row], shapely.union_all(layer[earlier[later == row]]))
+    own[touched] = areal(own[touched])
+    whole, left = shapely.area(polygons[touched]), shapely.area(own[touched])
+    nothing = left <= np.maximum(SLIVER_M2, NOTHING_SHARE * whole)
+    own[touched[nothing]] = EMPTY
+    return Own(own, Overlap(len(touched), int(nothing.sum()), float((whole - left).sum())))
 
 
 def shared_ground(before: Polygons, after: Polygons) -> Links:

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from uvsam.change.alignment import NO_SHIFT, Shift
-from uvsam.change.overlay import Polygons
+from uvsam.change.overlay import NO_OVERLAP, Overlap, Polygons, without_overlaps
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -77,12 +77,14 @@ class Store:
         counts: villages of each leaf (L,); rows number the villages leaf by leaf.
         bounds: (L, 4) left, bottom, right, top of the polygons of each leaf; NaN where there are none.
         shift: is taken off when polygons are read.
+        overlap: ground that several polygons of the layer claimed; the first of them has it here.
     """
 
     folder: Path
     counts: Index
     bounds: Floats
     shift: Shift = NO_SHIFT
+    overlap: Overlap = NO_OVERLAP
 
     def moved(self, shift: Shift) -> "Store":
         """The same villages, ``shift`` taken off instead of what was taken off before."""
@@ -122,7 +124,10 @@ class Store:
         return pq.read_table(_file(self.folder, leaf), columns=["outline"])["outline"]
 
     def table(self) -> pd.DataFrame:
-        """What is known of the villages besides their polygons, row by row: what came with them, area and perimeter."""
+        """What is known of the villages besides their polygons, row by row: what came with them, area and perimeter.
+
+        ``area_m2`` is that of the outline, ``ground_m2`` that of the polygon, which overlaps no other one.
+        """
         filled = np.flatnonzero(self.counts).tolist() or [0]  # an empty leaf still has the columns
         has = pq.read_schema(_file(self.folder, filled[0])).names
         names = [name for name in has if name not in ("geometry", "outline", *BOX)]
@@ -177,15 +182,35 @@ def store(villages: Any, leaves: Leaves, folder: Path) -> Store:
         wkb: Any = pd.array(shapely.to_wkb(polygons), dtype=pd.ArrowDtype(pa.binary()))  # sorted faster than polygons
         return pd.DataFrame(part.drop(columns="geometry")).assign(
             geometry=wkb, leaf=leaves.leaf_of((boxes[:, :2] + boxes[:, 2:]) / 2).astype("int64"),
-            area_m2=shapely.area(polygons), perimeter_m=shapely.length(polygons),
+            area_m2=shapely.area(polygons), ground_m2=shapely.area(polygons), perimeter_m=shapely.length(polygons),
             **dict(zip(BOX, boxes.T, strict=True)),
         )  # fmt: skip
 
     parts = villages.map_partitions(placed, meta=placed(villages._meta))
     with dask.config.set(scheduler="synchronous"):  # several periods at a time are faster than parts of one
         parts.set_index("leaf", divisions=list(range(len(leaves) + 1))).to_parquet(folder, schema=None)
-    found = [_measure(pq.read_table(_file(folder, leaf), columns=list(BOX))) for leaf in range(len(leaves))]
+    return _without_overlaps(_measured(folder, len(leaves)))
+
+
+def _measured(folder: Path, leaves: int) -> Store:
+    found = [_measure(pq.read_table(_file(folder, leaf), columns=list(BOX))) for leaf in range(leaves)]
     return Store(folder, np.array([count for count, _ in found]), np.array([bounds for _, bounds in found]))
+
+
+def _without_overlaps(whole: Store) -> Store:
+    """The store with each polygon less what one before it has; those with nothing left are gone."""
+    overlap = NO_OVERLAP
+    for leaf in np.flatnonzero(whole.counts).tolist():
+        before = replace(whole, bounds=np.where(np.arange(len(whole.counts))[:, None] < leaf, whole.bounds, np.nan))
+        own = without_overlaps(whole.read(leaf).polygons, before.near(leaf, whole.bounds[leaf]).polygons)
+        if own.overlap.polygons:
+            overlap = overlap.and_also(own.overlap)
+            table = pq.read_table(_file(whole.folder, leaf))
+            for name, values in (("geometry", shapely.to_wkb(own.polygons)), ("ground_m2", shapely.area(own.polygons))):
+                at = table.schema.get_field_index(name)
+                table = table.set_column(at, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+            pq.write_table(table.filter(~shapely.is_empty(own.polygons)), _file(whole.folder, leaf))
+    return replace(_measured(whole.folder, len(whole.counts)) if overlap.inside else whole, overlap=overlap)
 
 
 def _measure(boxes: pa.Table) -> tuple[int, Floats]:

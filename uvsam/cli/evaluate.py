@@ -19,6 +19,7 @@ RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png"}
 @click.argument("prediction", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option("--layer", metavar="NAME", help="Layer of PREDICTION.  [default: villages, or the only one]")
+@click.option("--where", metavar="SQL", help='Which features of PREDICTION, for instance "period = 2020".')
 @click.option("--truth-layer", metavar="NAME", help="Layer of TRUTH.  [default: villages, truth, or the only one]")
 @click.option("--truth-where", metavar="SQL", help='Which features of TRUTH, for instance "period = 2020".')
 @click.option(
@@ -41,6 +42,7 @@ def command(
     prediction: Path,
     truth: Path,
     layer: str | None,
+    where: str | None,
     truth_layer: str | None,
     truth_where: str | None,
     truth_values: tuple[int, ...],
@@ -76,7 +78,9 @@ def command(
         else VectorTruth(truth, truth_layer, truth_where)
     )
     with progress_display() as progress:
-        result = evaluate(prediction, source, layer=layer, aoi=aoi, min_area_m2=min_area_m2, progress=progress)
+        result = evaluate(
+            prediction, source, layer=layer, where=where, aoi=aoi, min_area_m2=min_area_m2, progress=progress
+        )
     return Answer(result.as_dict(), partial(print_evaluation, result))
 
 

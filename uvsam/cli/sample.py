@@ -9,7 +9,7 @@ import click
 
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table
-from uvsam.cli.trends import parse_dates
+from uvsam.cli.trends import of_layer, parse_dates
 
 
 @click.command("sample", cls=Command)
@@ -19,11 +19,15 @@ from uvsam.cli.trends import parse_dates
 @click.option("--least", type=click.IntRange(min=2), default=50, show_default=True, help="Places in each stratum.")
 @click.option("--aoi", type=click.Path(path_type=Path), help="Polygon file; draw only inside.")
 @click.option(
+    "--layer", metavar="NAME",
+    help="Layer to read of files that have several polygon layers  [default: villages, or the only one].",
+)  # fmt: skip
+@click.option(
     "--dates", metavar="D,D", callback=parse_dates, help="Year or day of each file [default: what it says].",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, other places.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists; what is filled in is kept.")
-def command(layers: tuple[Path, ...], out: Path, **given: Any) -> Answer:
+def command(layers: tuple[Path, ...], out: Path, layer: str | None, **given: Any) -> Answer:
     """Draw places at random from one of LAYERS, or from two of different dates, to see how right they are.
 
     Open the result in QGIS over the images, write what is really there into column `truth` of every place (village or
@@ -35,7 +39,8 @@ def command(layers: tuple[Path, ...], out: Path, **given: Any) -> Answer:
     """
     from uvsam.workflows.sampling import sample
 
-    strata = sample(layers, out, **{name: value for name, value in given.items() if value is not None})
+    chosen = {name: value for name, value in given.items() if value is not None}
+    strata = sample(of_layer(layers, layer), out, **chosen)
     rows = strata.to_dict(orient="records")
     return Answer({"strata": rows, "files": [out]}, partial(_summarise, rows, out))
 

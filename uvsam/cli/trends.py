@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,15 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from None
 
 
+def of_layer(paths: Sequence[Path], layer: str | None) -> list[Path]:
+    """What ``--layer`` means: a layer of each file that does not name its own."""
+    from uvsam.vectors.layer_files import named, naming
+    from uvsam.workflows.trend_images import is_image
+
+    own = [layer is None or is_image(path) or bool(named(path).layer) for path in paths]
+    return [path if has else naming(path, layer=layer) for path, has in zip(paths, own, strict=True)]
+
+
 @click.command("trends", cls=Command)
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
@@ -66,6 +76,10 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
     type=click.Path(path_type=Path, file_okay=False),
     help="Also write tidy tables (Parquet, CSV) into a folder.",
 )
+@click.option(
+    "--layer", metavar="NAME",
+    help="Layer to read of files that have several polygon layers  [default: villages, or the only one].",
+)  # fmt: skip
 @click.option(
     "--dates", metavar="D,D,...", callback=parse_dates,
     help="Year or day of each file [default: what it says, else the year in its name].",
@@ -92,7 +106,7 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def command(
     layers: tuple[Path, ...], out: Path, report: Path | None, tables: Path | None, scratch: Path | None,
-    model: str | None, predictions: Path | None, overwrite: bool, **given: Any,
+    model: str | None, predictions: Path | None, layer: str | None, overwrite: bool, **given: Any,
 ) -> Answer:  # fmt: skip
     """Tell what happened to the villages of LAYERS: files of `uvsam predict`, other polygons, or images (rasters,
     STAC items), of two or more dates. Images are predicted first, and aligned by what they show.
@@ -101,6 +115,7 @@ def command(
     Examples:
       uvsam trends 2012.gpkg 2016.gpkg 2020.gpkg --out trends.gpkg --report trends.html
       uvsam trends a.gpkg b.geojson --dates 2012,2019-05-17 --out trends.gpkg --centre 72.88,19.07 --rings-km 2,4,6
+      uvsam trends 'city.gpkg|layername=in_2012' 'city.gpkg|layername=in_2020' --out trends.gpkg
       uvsam trends city_2012.tif city_2020.tif --out trends.gpkg --report trends.html
     """
     from uvsam.settings import predict_settings
@@ -110,7 +125,7 @@ def command(
     settings = TrendSettings(**{name: value for name, value in given.items() if value is not None})
     with progress_display() as progress:
         found = trends(
-            layers, out, settings, report=report, tables=tables, predictions=predictions,
+            of_layer(layers, layer), out, settings, report=report, tables=tables, predictions=predictions,
             prediction=predict_settings(model=model) if model else None, scratch=scratch, overwrite=overwrite,
             progress=progress,
         )  # fmt: skip

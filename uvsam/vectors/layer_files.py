@@ -6,11 +6,12 @@ wrong with a file is one of :data:`UNREADABLE`.
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -19,11 +20,58 @@ import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
 from pyproj import CRS
 
-UNREADABLE = (DataSourceError, DataLayerError, ValueError, OSError)
+from uvsam.errors import LabelError
+
+UNREADABLE = (DataSourceError, DataLayerError, FeatureError, GeometryError, CRSError, ValueError, OSError)
 """ValueError: pyarrow's errors are of this kind, and those about a condition or a column."""
+
+
+PARQUET = (".parquet", ".geoparquet")
+
+
+class Named(NamedTuple):
+    """What a path names: a file, a layer of it, and a condition on its rows; None is no choice."""
+
+    file: Path
+    layer: str | None = None
+    where: str | None = None
+
+
+def named(path: Path) -> Named:
+    """The parts of ``city.gpkg|layername=villages|subset=period = 2020``, as QGIS names layers, or of a plain path.
+
+    Raises:
+        LabelError: a part is not known.
+    """
+    if "|" not in str(path) or os.path.lexists(path):
+        return Named(Path(path))
+    file, *parts = str(path).split("|")
+    layer = where = None
+    for number, part in enumerate(parts):
+        key, _, value = part.partition("=")
+        if key == "subset":
+            where = "|".join([value, *parts[number + 1 :]])
+            break
+        if key in ("layername", "layer"):
+            layer = value
+        elif key != "geometrytype":  # which QGIS adds
+            raise LabelError(f"{path}: '{part}' is not known; a layer of a file is as 'city.gpkg|layername=villages'")
+    return Named(Path(file), layer, where)
+
+
+def naming(path: Path, *, layer: str | None = None, where: str | None = None) -> Path:
+    """The path that names a layer of a file, or some of its rows, as :func:`named` reads it."""
+    at = named(path)
+    layer, where = layer or at.layer, _both(at.where, where)
+    return Path(f"{at.file}{f'|layername={layer}' if layer else ''}{f'|subset={where}' if where else ''}")
+
+
+def _both(one: str | None, other: str | None) -> str | None:
+    """Rows that meet both conditions."""
+    return f"({one}) AND ({other})" if one and other else one or other
 
 
 def coverage_file(path: Path) -> Path:
@@ -45,21 +93,23 @@ class LayerInfo:
 
 
 def list_layers(path: Path) -> dict[str, str | None]:
-    """Type of geometry of each layer; None for tables. A Parquet file is one layer, named as the file."""
-    if _is_parquet(path):
-        described = _described(path)
+    """Type of geometry of each layer of a file; None for tables. A Parquet file is one layer, named as the file."""
+    file = named(path).file
+    if _is_parquet(file):
+        described = _described(file)
         types = described.geometry.get("geometry_types", []) if described.geometry is not None else None
-        return {Path(path).stem: None if types is None else ", ".join(types) or "Unknown"}
-    return {str(name): kind for name, kind in pyogrio.list_layers(path)}
+        return {file.stem: None if types is None else ", ".join(types) or "Unknown"}
+    return {str(name): kind for name, kind in pyogrio.list_layers(file)}
 
 
 def layer_info(path: Path, layer: str) -> LayerInfo:
     """What a layer has."""
-    if _is_parquet(path):
-        described = _described(path)
+    file = named(path).file
+    if _is_parquet(file):
+        described = _described(file)
         crs = {} if described.geometry is None else described.geometry.get("crs", "OGC:CRS84")  # what none means there
         return LayerInfo(described.columns, CRS.from_user_input(crs) if crs else None)
-    info = pyogrio.read_info(path, layer=layer)
+    info = pyogrio.read_info(file, layer=layer)
     return LayerInfo(tuple(map(str, info["fields"])), None if info["crs"] is None else CRS.from_user_input(info["crs"]))
 
 
@@ -79,15 +129,17 @@ def read_rows(
         columns: that are read; those that there are not are left out. None reads all.
         first, count: the rows to read, of those that meet the condition.
     """
+    file, _, subset = named(path)
+    where = _both(subset, where)
     if where is not None:  # on a column of a Shapefile that is not read a condition finds nothing
         columns = None
-    if not _is_parquet(path):
+    if not _is_parquet(file):
         return pyogrio.read_dataframe(
-            path, layer=layer, where=where, columns=columns, force_2d=True, skip_features=first, max_features=count
+            file, layer=layer, where=where, columns=columns, force_2d=True, skip_features=first, max_features=count
         )
-    described = _described(path)
+    described = _described(file)
     names = [name for name in described.columns if columns is None or name in columns]
-    frame = gpd.read_parquet(path, columns=[*names, described.geometry_name]).reset_index(drop=True)
+    frame = gpd.read_parquet(file, columns=[*names, described.geometry_name]).reset_index(drop=True)
     flat = gpd.GeoSeries(shapely.force_2d(frame.geometry.to_numpy()), crs=frame.crs)
     frame = gpd.GeoDataFrame(frame[names], geometry=flat)
     if where is not None:  # GDAL knows SQL
@@ -100,23 +152,41 @@ def read_rows(
 
 
 def read_columns(path: Path, layer: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Those of the columns that a layer has, without its geometries."""
-    if _is_parquet(path):
-        names = [name for name in _described(path).columns if name in columns]
-        table: pd.DataFrame = pq.read_table(path, columns=names).to_pandas().reset_index(drop=True)
+    """Those of the columns that a layer has, without its geometries. Times may be texts, with their zones."""
+    file, _, where = named(path)
+    if _is_parquet(file):
+        if where is not None:
+            return pd.DataFrame(read_rows(path, layer)).filter(list(columns)).reset_index(drop=True)
+        names = [name for name in _described(file).columns if name in columns]
+        table: pd.DataFrame = pq.read_table(file, columns=names).to_pandas().reset_index(drop=True)
         return table
-    table = pyogrio.read_dataframe(path, layer=layer, columns=list(columns), read_geometry=False)
-    return table
+    frame: pd.DataFrame = pyogrio.read_dataframe(
+        file, layer=layer, columns=None if where else list(columns), where=where, read_geometry=False,
+        datetime_as_string=True,
+    )  # fmt: skip
+    return frame.filter(list(columns))
 
 
 def read_bounds(path: Path, layer: str, where: str | None = None) -> NDArray[np.float64]:
-    """(N, 4) left, bottom, right, top of every row."""
-    if _is_parquet(path):
+    """(N, 4) left, bottom, right, top of every row; NaN of those without a geometry, or with an empty one."""
+    file, _, subset = named(path)
+    if _is_parquet(file):
         geometries = read_rows(path, layer, where=where, columns=None if where else ()).geometry
         bounds: NDArray[np.float64] = shapely.bounds(geometries.to_numpy())
         return bounds
-    bounds = pyogrio.read_bounds(path, layer=layer, where=where)[1].T
+    bounds = np.array(pyogrio.read_bounds(file, layer=layer, where=_both(subset, where))[1].T, float)
+    bounds[(bounds == 0).all(axis=1)] = np.nan  # what GDAL says of an empty one
     return bounds
+
+
+def count_rows(path: Path, layer: str) -> int:
+    """How many rows a layer has."""
+    file, _, where = named(path)
+    if where is not None:
+        return len(read_bounds(path, layer))
+    if _is_parquet(file):
+        return int(pq.read_metadata(file).num_rows)
+    return int(pyogrio.read_info(file, layer=layer, force_feature_count=True)["features"])
 
 
 @dataclass(frozen=True)
@@ -129,7 +199,7 @@ class _Parquet:
 
 
 def _is_parquet(path: Path) -> bool:
-    return Path(path).suffix.lower() == ".parquet"
+    return path.suffix.lower() in PARQUET
 
 
 def _described(path: Path) -> _Parquet:

@@ -1,6 +1,8 @@
 """Polygons that users bring: truth, labels, areas of interest, and what ``predict`` wrote."""
 
 import re
+import shlex
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from pyproj import CRS, Transformer
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
 from uvsam.raster.units import is_on_earth, metres_per_unit
-from uvsam.vectors.layer_files import UNREADABLE, coverage_file, list_layers, read_rows, run_file
+from uvsam.vectors.layer_files import UNREADABLE, coverage_file, list_layers, named, naming, read_rows, run_file
 from uvsam.vectors.schema import COVERAGE, VILLAGES
+from uvsam.vectors.whereabouts import LON_LAT, Extent, check_coordinates, extent_of_villages
 
 DEFAULT_LAYERS = (VILLAGES.name, "truth")
 HOLDS_POLYGONS = re.compile("Polygon|Surface|Unknown|GeometryCollection")
@@ -37,6 +40,17 @@ class PolygonLayer:
         return polygons_only(moved(self.polygons, self.crs, crs))
 
 
+def seen_extent(path: Path, ground: PolygonLayer) -> Extent:
+    """Where the ground is that a layer says was looked at."""
+    seen = shapely.union_all(ground.to_crs(LON_LAT))
+    return Extent(path, shapely.total_bounds(ground.polygons), ground.crs, seen)
+
+
+def extent_of(path: Path, layer: PolygonLayer) -> Extent:
+    """Where the villages of a layer are."""
+    return extent_of_villages(path, shapely.bounds(layer.polygons).reshape(-1, 4), layer.crs)
+
+
 def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object_]:
     """Polygons of one CRS in another, one for one; see :meth:`PolygonLayer.to_crs`."""
     edge = EDGE_M / metres_per_unit(crs)
@@ -53,25 +67,47 @@ def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object
 def read_polygons(path: Path, *, layer: str | None = None, where: str | None = None) -> PolygonLayer:
     """Read a layer of polygons of GeoParquet, or of any vector file GDAL knows: GeoPackage, GeoJSON, Shapefile ...
 
-    Invalid polygons are repaired, rows without one left out. There may be none.
+    Invalid polygons are repaired; rows without one are left out, with a warning. There may be none.
 
     Args:
         layer: name; default: as :func:`polygon_layer` chooses.
         where: SQL condition on the attributes, as in ``period = 2020``.
 
     Raises:
-        LabelError: not a vector file, no such layer, several candidates, or geometries that are not polygons.
+        LabelError: not a vector file, no such layer, several candidates, geometries that are not polygons, or
+            coordinates that are not of the layer's CRS.
     """
     layer = polygon_layer(path, layer)
     try:
         frame = read_rows(path, layer, where=where, columns=())
     except UNREADABLE as error:
         raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
-    given: gpd.GeoSeries = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
-    other = sorted(set(given.geom_type[shapely.get_dimensions(given.to_numpy()) < 2]))
+    drawn = rows_with_polygons(frame, path, layer)
+    say_left_out(len(frame) - len(drawn), path, layer)
+    polygons, crs = drawn.geometry.to_numpy(), place(frame.crs)
+    check_coordinates(path, shapely.bounds(polygons).reshape(-1, 4), crs)
+    return PolygonLayer(polygons_only(polygons), crs)
+
+
+def rows_with_polygons(frame: gpd.GeoDataFrame, path: Path, layer: str) -> gpd.GeoDataFrame:
+    """The rows of a layer that have a geometry with coordinates.
+
+    Raises:
+        LabelError: one of them is a line or a point.
+    """
+    geometries: NDArray[np.object_] = frame.geometry.to_numpy()
+    there = np.isfinite(shapely.bounds(geometries).reshape(-1, 4)).all(axis=1)
+    other = sorted({one.geom_type for one in geometries[there & (shapely.get_dimensions(geometries) < 2)]})
     if other:
         raise LabelError(f"layer {layer} of {path} holds {', '.join(other)}; only polygons can be used")
-    return PolygonLayer(polygons_only(given.to_numpy()), place(frame.crs))
+    return frame[there]
+
+
+def say_left_out(rows: int, path: Path, layer: str) -> None:
+    """Warn that rows have no geometry, if so."""
+    if rows:
+        are = "row has no geometry and is" if rows == 1 else "rows have no geometry and are"
+        warnings.warn(f"{rows} {are} left out of layer {layer} of {path}", stacklevel=3)
 
 
 def read_coverage(path: Path) -> PolygonLayer | None:
@@ -80,27 +116,29 @@ def read_coverage(path: Path) -> PolygonLayer | None:
     Raises:
         LabelError: not a vector file.
     """
-    if COVERAGE.name in layer_kinds(path):
-        return read_polygons(path, layer=COVERAGE.name)
-    beside = coverage_file(Path(path))
-    return read_polygons(beside) if beside.exists() and run_file(Path(path)).exists() else None
+    file = named(path).file
+    if COVERAGE.name in layer_kinds(file):
+        return read_polygons(file, layer=COVERAGE.name)
+    beside = coverage_file(file)
+    return read_polygons(beside) if beside.exists() and run_file(file).exists() else None
 
 
 def polygon_layer(path: Path, layer: str | None = None) -> str:
-    """The layer to read from a vector file: ``layer``, else ``villages`` or ``truth``, else the only one of polygons.
+    """The layer to read from a vector file: ``layer``, else the one that the path names (see
+    :func:`uvsam.vectors.layer_files.named`), else ``villages`` or ``truth``, else the only one of polygons.
 
     Raises:
         LabelError: not a vector file, no such layer, or several could be meant.
     """
+    layer = layer or named(path).layer
     layers = [name for name, kind in layer_kinds(path).items() if kind and HOLDS_POLYGONS.search(kind)]
     wanted = (layer,) if layer else DEFAULT_LAYERS
     candidates = [name for name in wanted if name in layers]
     if not candidates and not layer:
         candidates = [name for name in layers if name != COVERAGE.name]
         if len(candidates) > 1:
-            raise LabelError(
-                f"{path} has the layers {', '.join(candidates)}; name the one to read, or save it to a file of its own"
-            )
+            one = shlex.quote(str(naming(path, layer=candidates[0])))
+            raise LabelError(f"{path} has the layers {', '.join(candidates)}; name the one to read, as with {one}")
     if not candidates:
         name = f" {layer}" if layer else ""
         raise LabelError(f"{path} has no layer of polygons{name}; it has {', '.join(layers) or 'none'}")
@@ -113,13 +151,13 @@ def layer_kinds(path: Path) -> dict[str, str | None]:
     Raises:
         LabelError: there is no such file, or it is not a vector file.
     """
-    if Path(path).suffix.lower() == ".pmtiles":
+    if named(path).file.suffix.lower() == ".pmtiles":
         raise LabelError(f"{path} shows polygons cut at the borders of tiles; give a file that has them whole")
     try:
         return list_layers(path)
     except UNREADABLE as error:
-        if not Path(path).exists():
-            raise LabelError(f"{path} does not exist") from error
+        if not named(path).file.exists():
+            raise LabelError(f"{named(path).file} does not exist") from error
         raise LabelError(f"{path} is not a vector file with polygons that can be read: {one_line(error)}") from error
 
 
@@ -140,7 +178,9 @@ def repaired(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     fixed[broken] = shapely.make_valid(fixed[broken], method="structure", keep_collapsed=False)
     mixed = np.flatnonzero(shapely.get_type_id(fixed) == shapely.GeometryType.GEOMETRYCOLLECTION)
     for index in mixed:
-        parts = shapely.get_parts(shapely.get_parts(fixed[index]))
+        parts = shapely.get_parts(fixed[index])
+        while (shapely.get_type_id(parts) >= shapely.GeometryType.MULTIPOINT).any():  # collections may hold collections
+            parts = shapely.get_parts(parts)
         fixed[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     return fixed
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
+from uvsam.change.overlay import without_overlaps
 from uvsam.errors import LabelError
 from uvsam.evaluation.areas import AreaBias, area_bias
 from uvsam.evaluation.boundaries import BoundaryScore, compare_boundaries
@@ -20,9 +21,12 @@ from uvsam.evaluation.pixels import count_areas, dissolve
 from uvsam.evaluation.rasters import LabelRaster, compare_with_raster
 from uvsam.evaluation.region import Region, no_polygons
 from uvsam.progress import Progress, silent
-from uvsam.vectors.layer_files import read_columns
+from uvsam.vectors.layer_files import naming
 from uvsam.vectors.local_map import local_map
-from uvsam.vectors.polygon_files import PolygonLayer, polygon_layer, read_coverage, read_polygons
+from uvsam.vectors.periods import check_one_period, days_of
+from uvsam.vectors.polygon_files import PolygonLayer, extent_of, read_coverage, read_polygons
+from uvsam.vectors.whereabouts import check_common_ground
+from uvsam.workflows.following import say_overlap
 
 OBJECT_IOU = 0.5
 TOLERANCES_M = (2.0, 5.0)
@@ -80,6 +84,7 @@ def evaluate(
     truth: VectorTruth | LabelRaster,
     *,
     layer: str | None = None,
+    where: str | None = None,
     aoi: Path | None = None,
     min_area_m2: float = 0.0,
     progress: Progress = silent,
@@ -93,16 +98,18 @@ def evaluate(
     Args:
         prediction: vector file; its layer ``villages`` unless ``layer`` names another.
         truth: polygons or a raster of labels.
-        layer: layer of ``prediction``.
+        layer, where: layer of ``prediction``, and SQL condition on its rows.
         aoi: vector file, area to compare in.
         min_area_m2: smaller objects are left out of both sides when objects are matched.
         progress: called while a label raster is read.
 
     Raises:
-        LabelError: a file cannot be read, has no CRS while the other has one, or the two do not overlap; or the truth
+        LabelError: a file cannot be read, has no CRS while the other has one, or the two do not overlap; or one of them
             holds several periods and nobody chose.
     """
-    predicted = read_polygons(prediction, layer=layer)
+    ours_at = naming(prediction, layer=layer, where=where)
+    predicted = read_polygons(ours_at)
+    check_one_period(ours_at, "--where")
     limits = [found for found in (read_coverage(prediction),) if found is not None]
     if aoi is not None:
         limits.append(read_polygons(aoi))
@@ -114,10 +121,11 @@ def evaluate(
         villages, ignored, pixels = compared.villages, compared.ignored, compared.pixels
         chart = local_map([extent])
     else:
-        villages = read_polygons(truth.path, layer=truth.layer, where=truth.where)
-        if truth.where is None:
-            _check_one_period(prediction, layer, truth)
+        theirs_at = naming(truth.path, layer=truth.layer, where=truth.where)
+        villages = read_polygons(theirs_at)
+        check_one_period(theirs_at, "--truth-where", days_of(ours_at))
         _check_places(prediction, predicted, truth.path, villages)
+        check_common_ground([extent_of(prediction, predicted), extent_of(truth.path, villages)])
         coverage = read_coverage(truth.path)
         limits += [] if coverage is None else [coverage]
         ignored, pixels = PolygonLayer(no_polygons(), None), None
@@ -127,6 +135,8 @@ def evaluate(
     if region.inside is not None and _is_elsewhere(region.inside, predicted.to_crs(chart)):
         raise LabelError(f"{prediction} and {truth.path} have no ground in common; are they of the same place?")
     ours, theirs = region.clip(predicted.to_crs(chart)), region.clip(villages.to_crs(chart))
+    for path, polygons in ((prediction, ours), (truth.path, theirs)):
+        say_overlap(without_overlaps(polygons).overlap, path)
     areas_m2 = count_areas(ours, theirs)
     boundaries = compare_boundaries(dissolve(ours), dissolve(theirs), region, TOLERANCES_M)
     ours, theirs = (side[shapely.area(side) >= min_area_m2] for side in (ours, theirs))
@@ -149,25 +159,6 @@ def _check_places(prediction: Path, predicted: PolygonLayer, truth: Path, other:
     if (predicted.crs is None) != (other.crs is None):
         without, place = (prediction, truth) if predicted.crs is None else (truth, prediction)
         raise LabelError(f"{without} has no coordinate reference system, {place} has one: assign it first")
-
-
-def _check_one_period(prediction: Path, layer: str | None, truth: VectorTruth) -> None:
-    """Villages of several dates laid over each other are the truth of none; the prediction's own year is proposed."""
-    periods = _values(truth.path, truth.layer, "period")
-    if len(periods) > 1:
-        years = {str(day)[:4] for day in _values(prediction, layer, "acquired")}
-        fitting = next((period for period in reversed(periods) if str(period)[:4] in years), periods[-1])
-        literal = f"'{fitting}'" if isinstance(fitting, str) else str(fitting)
-        raise LabelError(
-            f"{truth.path} holds the periods {', '.join(map(str, periods))}: "
-            f'choose one, as with --truth-where "period = {literal}"'
-        )
-
-
-def _values(path: Path, layer: str | None, column: str) -> list[Any]:
-    """The different values of a column, in order; none where there is no such column."""
-    table = read_columns(path, polygon_layer(path, layer), [column])
-    return sorted(table[column].convert_dtypes().dropna().unique()) if column in table else []
 
 
 def _is_elsewhere(inside: BaseGeometry, polygons: NDArray[np.object_]) -> bool:

@@ -1,6 +1,7 @@
 """From village layers of several dates to histories: read, aligned, compared step by step, followed."""
 
 import datetime
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,7 @@ from uvsam.change.alignment import Shift, estimate_shift
 from uvsam.change.histories import Histories
 from uvsam.change.images import estimate_image_shift
 from uvsam.change.lineage import LineageRules, step
-from uvsam.change.overlay import Polygons
+from uvsam.change.overlay import Overlap, Polygons
 from uvsam.change.steps import Compared, compare_periods, share_seen
 from uvsam.change.store import Leaves, Store, store
 from uvsam.engine.executors import Run, here
@@ -24,7 +25,8 @@ from uvsam.errors import LabelError
 from uvsam.progress import Progress, silent
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, read_bounds, read_lazily
-from uvsam.vectors.polygon_files import read_coverage
+from uvsam.vectors.polygon_files import PolygonLayer, read_coverage, seen_extent
+from uvsam.vectors.whereabouts import Extent, check_common_ground, extent_of_villages
 
 ALIGNED_FROM = 3000
 """A shift is told from about so many villages."""
@@ -85,19 +87,22 @@ def follow(
     rules = rules or LineageRules()
     bounds = [read_bounds(source) for source in sources]
     crs, leaves = _common_map(sources, bounds)
+    grounds = [read_coverage(source.path) for source in sources]
+    check_common_ground([extent(*one) for one in zip(sources, bounds, grounds, strict=True)])
     periods: list[Period] = []
 
     tasks = [
-        _StoreTask(number, source, len(boxes), crs, crs_of(sources[0]), leaves, folder / str(number))
-        for number, (source, boxes) in enumerate(zip(sources, bounds, strict=True))
+        _StoreTask(number, source, crs, crs_of(sources[0]), leaves, folder / str(number))
+        for number, source in enumerate(sources)
     ]
     stores: dict[int, Store] = {}
     for number, stored in run(_store, tasks):
         progress("reading layers", len(stores), len(sources))
         stores[number] = stored
+        say_overlap(stored.overlap, sources[number].path)
     shifts = _shifts(sources, stores, crs, run) if align else [Shift()] * len(sources)
     for number, (source, shift) in enumerate(zip(sources, shifts, strict=True)):
-        seen = _seen(source, crs, shift, folder / f"{number}.wkb")
+        seen = _seen(grounds[number], crs, shift, folder / f"{number}.wkb")
         periods.append(Period(source.date, stores[number].moved(shift), seen, shift, source.image))
     progress("reading layers", len(sources), len(sources))
 
@@ -124,7 +129,6 @@ def follow(
 class _StoreTask(NamedTuple):
     number: int
     source: PeriodSource
-    rows: int
     crs: CRS | None
     kept_in: CRS | None
     leaves: Leaves
@@ -132,7 +136,7 @@ class _StoreTask(NamedTuple):
 
 
 def _store(task: _StoreTask) -> tuple[int, Store]:
-    villages = read_lazily(task.source, task.rows, task.crs, task.kept_in)
+    villages = read_lazily(task.source, task.crs, task.kept_in)
     return task.number, store(villages, task.leaves, task.folder)
 
 
@@ -203,9 +207,26 @@ def _shift_between(task: _ShiftTask) -> tuple[int, Shift]:
     return task.number, found if found.is_known else estimate_shift(*_sample(*task.stores))
 
 
-def _seen(source: PeriodSource, crs: CRS | None, shift: Shift, path: Path) -> Path | None:
+def extent(source: PeriodSource, bounds: NDArray[np.float64], ground: PolygonLayer | None) -> Extent:
+    """Where a layer is: the ground that its image shows, else its villages."""
+    if ground is not None and len(ground.polygons):
+        return seen_extent(source.path, ground)
+    return extent_of_villages(source.path, bounds, crs_of(source))
+
+
+def say_overlap(overlap: Overlap, path: Path) -> None:
+    """Warn that polygons of a layer lie over each other, if so."""
+    if overlap.polygons:
+        inside = f"; left out as they lie wholly in others: {overlap.inside}" if overlap.inside else ""
+        warnings.warn(
+            f"{path} has polygons over others of the same layer ({overlap.polygons}, on {overlap.area_m2:,.0f} m²); "
+            f"this ground is counted once{inside}",
+            stacklevel=3,
+        )
+
+
+def _seen(coverage: PolygonLayer | None, crs: CRS | None, shift: Shift, path: Path) -> Path | None:
     """File with the ground that a layer's image shows, moved onto the first one; None where the layer does not say."""
-    coverage = read_coverage(source.path)
     if coverage is None or not len(coverage.polygons):
         return None
     ground = shapely.union_all(coverage.to_crs(crs))

@@ -8,21 +8,26 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 from pyproj import CRS
 
 import uvsam
 from uvsam.change.alignment import NO_SHIFT, estimate_shift
-from uvsam.change.overlay import Polygons
+from uvsam.change.overlay import Polygons, without_overlaps
 from uvsam.change.sampling import STRATA, draw
 from uvsam.change.steps import clip
 from uvsam.errors import LabelError
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
-from uvsam.vectors.polygon_files import PolygonLayer, moved, read_coverage, read_polygons
+from uvsam.vectors.polygon_files import moved, read_coverage, read_polygons, seen_extent
 from uvsam.vectors.qgis.styles import sample_style
 from uvsam.vectors.schema import SAMPLE
+from uvsam.vectors.whereabouts import check_common_ground
+from uvsam.workflows.following import extent, say_overlap
 from uvsam.workflows.reference import AREAS, DRAWN, answers_in, carried_over
+
+Boxes = NDArray[np.float64]
 
 
 def sample(
@@ -55,16 +60,18 @@ def sample(
     if len(sources) > 2:
         raise LabelError(f"a sample is of one layer or of two, not of {len(sources)} periods")
     crs = crs_of(sources[0])
-    bounds = read_bounds(sources[0])
+    boxes = [read_bounds(one) for one in sources]
+    bounds = boxes[0]
     if crs is None or not len(bounds):
         raise LabelError(f"{sources[0].path} has no villages with a place on earth")
     chart = map_around((*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)), crs)
-    layers: list[Polygons] = [
-        read_lazily(one, len(read_bounds(one)), chart).compute().geometry.to_numpy() for one in sources
-    ]
+    layers: list[Polygons] = [read_lazily(one, chart).compute().geometry.to_numpy() for one in sources]
+    for which, own in enumerate(map(without_overlaps, layers)):
+        say_overlap(own.overlap, sources[which].path)
+        layers[which] = _kept(own.polygons)
     shift = estimate_shift(*layers) if len(layers) == 2 else NO_SHIFT
     layers[1:] = [shift.take_off(layer) for layer in layers[1:]]
-    ground = _ground(sources, aoi, chart)
+    ground = _ground(sources, boxes, aoi, chart)
     found = draw([_kept(clip(layer, ground)) for layer in layers], ground, places, least, seed)
 
     names = STRATA[len(layers)]
@@ -90,10 +97,14 @@ def sample(
     return strata.assign(answered=np.bincount(found.stratum[has_answer], minlength=len(names)))
 
 
-def _ground(sources: Sequence[PeriodSource], aoi: Path | None, chart: CRS) -> shapely.Geometry:
-    grounds: list[PolygonLayer] = [found for one in sources if (found := read_coverage(one.path)) is not None]
+def _ground(sources: Sequence[PeriodSource], boxes: Sequence[Boxes], aoi: Path | None, chart: CRS) -> shapely.Geometry:
+    said = [read_coverage(one.path) for one in sources]
+    extents = [extent(*one) for one in zip(sources, boxes, said, strict=True)]
+    grounds = [found for found in said if found is not None]
     if aoi is not None:
         grounds.append(read_polygons(aoi))
+        extents.append(seen_extent(aoi, grounds[-1]))
+    check_common_ground(extents)
     if not grounds:
         raise LabelError("these layers do not say what was looked at (layer coverage); name the ground with --aoi")
     ground = shapely.intersection_all([shapely.union_all(one.to_crs(chart)) for one in grounds])

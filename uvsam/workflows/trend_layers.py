@@ -109,7 +109,7 @@ class TrendLayers:
 
     def tables(self, corrected: pd.DataFrame) -> Trends:
         followed, dates = self.followed, self.dates
-        areas = self.areas
+        areas, ground = self.areas, [float(one["ground_m2"].sum()) for one in self._tables]
         seen = [np.nan if ground is None else shapely.area(ground) for ground in self.seen]
         steps = step_table(dates, followed.histories, followed.steps, followed.histories.ended)
         outlines = [together(one) for one in self.outline_halves]
@@ -118,10 +118,8 @@ class TrendLayers:
             float(np.hypot(*a)) + abs(b[1] - b[0]) for a, b in zip(pairwise(outlines), pairwise(doubt), strict=True)
         ]
         steps["significant"] = (steps["after_m2"] - steps["before_m2"]).abs() > steps["change_half_m2"]
-        periods = period_table(dates, areas, seen).assign(area_half_m2=np.hypot(outlines, doubt))
-        slopes = trend_rows(
-            dates, {"villages": [len(one) for one in areas], "area_m2": [float(one.sum()) for one in areas]}
-        )
+        periods = period_table(dates, areas, ground, seen).assign(area_half_m2=np.hypot(outlines, doubt))
+        slopes = trend_rows(dates, {"villages": [len(one) for one in areas], "area_m2": ground})
         shifts = pd.DataFrame(
             [(period.shift.east_m, period.shift.north_m, period.shift.error_m, period.shift.count,
               period.shift.told_from) for period in followed.periods],
@@ -274,8 +272,8 @@ class TrendLayers:
     def curves(self, at_m: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Share of each period's village land within each distance of the centre."""
         found = []
-        for period, area in enumerate(self.areas):
-            found.append(cumulative(self._distances[period], area, at_m))
+        for period, table in enumerate(self._tables):
+            found.append(cumulative(self._distances[period], table["ground_m2"].to_numpy(), at_m))
         return found
 
     def hot_spots(self) -> Iterator[Rows]:
