@@ -43,6 +43,7 @@ KEPT = ("village_id", *NUMBERS)
 PERIOD, ACQUIRED = "period", "acquired"
 OTHER_DATES = ("date", "year", "acq_date", "acquisition_date", "image_date", "img_date")
 """Columns that may say the date of a layer, or something else."""
+LONG = datetime.timedelta.max
 MOSAIC_DAYS = 366
 """Images of one mosaic are not further apart."""
 
@@ -178,16 +179,15 @@ def check_one_period(path: Path, option: str, near: Sequence[datetime.date] = ()
 
     Args:
         option: that chooses rows of the layer by an SQL condition.
-        near: days of which one is proposed.
+        near: days; the period that is closest to one is proposed.
 
     Raises:
         LabelError: it is of several, with the option to paste.
     """
     period = _date_columns(path, polygon_layer(path)).get(PERIOD)
     groups = period.groups() if period else []
-    if period and len(groups) > 1:
-        years = {day.year for day in near}
-        fitting = next((one for one in reversed(groups) if one.day and one.day.year in years), groups[-1])
+    if period and len(groups) > 1 and PERIOD not in (named(path).where or "").lower():  # else somebody chose several
+        fitting = min(reversed(groups), key=lambda one: min([abs(one.day - day) for day in near if one.day] or [LONG]))
         one = _quoted(period.condition(fitting))
         raise LabelError(f"{_holds(path, period, groups)}: choose one, as with {option} {one}")
 
