@@ -97,7 +97,7 @@ def test_one_date_for_each_file(tmp_path: Path) -> None:
 
 
 SERIES = [2012, 2012, 2016]
-QUOTED = ["O'Brien \"2012\"", "O'Brien \"2012\"", "dry season 2016"]
+QUOTED = ['O\'Brien "2012"', 'O\'Brien "2012"', "dry season 2016"]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".shp", ".parquet", ".geoparquet"])
@@ -135,7 +135,8 @@ def test_a_column_of_periods_of_any_type_in_any_format(
     with pytest.raises(LabelError, match="holds the periods") as caught:
         find_periods([path], [DAY])
     (one,) = shlex.split(str(caught.value).rpartition(", as ")[2])
-    assert [(source.date, len(read_bounds(source))) for source in find_periods([Path(one)], [DAY], least=1)] == [(DAY, 1)]
+    (source,) = find_periods([Path(one)], [DAY], least=1)
+    assert (source.date, len(read_bounds(source))) == (DAY, 1)
 
 
 def test_times_with_zones_are_the_days_that_are_written(tmp_path: Path) -> None:
@@ -158,18 +159,16 @@ def test_rows_without_a_period_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"acquired": ["05/06/2012", "05/06/2012"]}, "a.gpkg: in column acquired '05/06/2012' may be 2012-06-05 or 2012"),
+        ({"acquired": ["05/06/2012"] * 2}, "a.gpkg: in column acquired '05/06/2012' may be 2012-06-05 or 2012-05"),
         ({"acquired": ["soon", "soon"]}, "in column acquired 'soon' is neither a year nor a day"),
         ({"period": ["2012-2016", "2016"]}, "in column period '2012-2016' is neither a year nor a day"),
         ({"Period": ["2012-13", "2013-14"]}, "in column Period '2012-13' is no day of the calendar"),
         ({"period": ["dry", "wet"], "acquired": [DAY, DAY]}, "periods dry and wet are both of 2016-05-17"),
-        ({"period": [1, 2, 2], "acquired": [DAY, DAY, datetime.date(2017, 1, 1)]}, "period 2 are of 2016-05-17 to 2017"),
+        ({"period": [1, 2, 2], "acquired": [DAY, DAY, datetime.date(2017, 1, 1)]}, "2 are of 2016-05-17 to 2017"),
         ({"year": [2012, 2016]}, "column year; name that column period if these are periods"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_a_date_is_told_with_its_column(
-    tmp_path: Path, columns: dict[str, object], said: str
-) -> None:
+def test_what_cannot_be_a_date_is_told_with_its_column(tmp_path: Path, columns: dict[str, object], said: str) -> None:
     with pytest.raises(LabelError, match=said):
         find_periods([file(tmp_path / "a.gpkg", **columns)])
 
@@ -181,7 +180,7 @@ def test_days_of_one_mosaic_may_be_given_one_and_years_may_not(tmp_path: Path) -
     with pytest.raises(LabelError, match="say one day for all with --dates"):
         find_periods([mosaic])
     years = file(tmp_path / "b.gpkg", acquired=[DAY, datetime.date(2020, 6, 2)])
-    with pytest.raises(LabelError, match="tell them apart by a column period$") as caught:
+    with pytest.raises(LabelError, match=r"tell them apart by a column period$") as caught:
         find_periods([years], [DAY])
     one = shlex.split(str(caught.value).partition(", as ")[2].partition(", or ")[0])[0]
     assert find_periods([Path(one)], least=1)[0].date == datetime.date(2020, 6, 2)
