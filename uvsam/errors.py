@@ -1,8 +1,13 @@
 """Every error a user can meet. Each is also the built-in it resembles."""
 
+from uvsam.addresses import without_secrets
+
 
 class UvsamError(Exception):
-    """Base of all errors the command line reports in one line."""
+    """Base of all errors the command line reports in one line; addresses in it are told without their secrets."""
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class SceneError(UvsamError, OSError):

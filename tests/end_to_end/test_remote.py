@@ -1,5 +1,10 @@
 """Images on the network: what is read of them is what is looked at, and little more. A server here counts."""
 
+import json
+import urllib.parse
+import warnings
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ from uvsam.raster.chips import SceneReader
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.window import Window
+from uvsam.vectors.formats import read_run
 
 SIDE_PX, BLOCK_PX, GSD_M = 8192, 256, 0.75
 AOI_PX = SIDE_PX // 10
@@ -118,3 +124,81 @@ def test_the_colours_of_a_remote_image_are_judged_by_a_part_of_it(city: Path, si
         there = estimate_stretch(scene)
     assert (*there.low, *there.high) == pytest.approx((*here.low, *here.high), rel=0.15)
     assert site.sent["deep.tif"] < 0.25 * path.stat().st_size
+
+
+SECRET = "s3cr3t"
+"""Stands in a password, in a signature, and nowhere else."""
+
+
+def signed(site: Any, name: str) -> str:
+    return f"{site.address.replace('//', f'//user:{SECRET}@')}/{name}?X-Amz-Signature={SECRET}&expires=1"
+
+
+def all_bytes(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.name, path.read_bytes()
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as packed:
+                    yield from ((f"{path.name}/{name}", packed.read(name)) for name in packed.namelist())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_passwords_and_signatures_are_neither_written_nor_printed(
+    city: Path, site: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of an image, of GDAL's other spelling, of an item that names one, and of what cannot be opened."""
+    (tmp_path / "city.tif").symlink_to(city / "city_2020.tif")
+    out = tmp_path / "out"
+    out.mkdir()
+    image, villages = signed(site, "city.tif"), out / "v.gpkg"
+    other = f"/vsicurl?empty_dir=yes&url={urllib.parse.quote(image, safe='')}"
+    asset = {"href": image, "type": "image/tiff"}
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": "one", "properties": {"datetime": "2020-05-17T00:00:00Z"},
+        "assets": {"visual": asset},
+    }  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    quick = ["--model", "uvsam-specialist"]
+    all_files = ["--preview", str(out / "v.png"), "--stac", str(out / "v.json"), "--save-mask", str(out / "m.tif")]
+    assert run(["predict", image, "--out", str(villages), *all_files, *quick, "--json"]) == 0
+    assert run(["predict", signed(site, "item.json"), "--out", str(out / "v.geojson"), *quick]) == 0
+    assert run(["review", str(villages), "--image", image, "--out", str(out / "r.qgz")]) == 0
+    for uri in (image, other, signed(site, "item.json")):
+        assert run(["info", uri]) == 0
+        assert run(["info", uri, "--json"]) == 0
+    for uri in (signed(site, "none.tif"), signed(site, "none.json"), other.replace("city", "none")):
+        assert run(["predict", uri, "--out", str(out / "none.gpkg"), *quick, "-v"]) == 1
+    assert run(["predict", image, "--out", str(villages), *quick, "--dask", f"tcp://u:{SECRET}@127.0.0.1:1/?{SECRET}"])
+    said = capfd.readouterr()
+    assert "city.tif" in said.out
+    assert "none.tif" in said.err
+    assert SECRET not in said.out + said.err
+    found = {name for name, content in all_bytes(out) if SECRET.encode() in content}
+    assert found == set()
+    assert json.loads(read_run(villages)["inputs"]) == [f"{site.address}/city.tif"]
+
+
+def test_a_stopped_run_keeps_no_signature(
+    city: Path, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on with another signature of the same image, as signatures are good for an hour."""
+    (tmp_path / "city.tif").symlink_to(city / "city_2020.tif")
+    out = tmp_path / "v.gpkg"
+    begun: list[str] = []
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        begun.extend(path.name for path in (tmp_path / "v.gpkg.uvsam").iterdir())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uvsam.workflows.predict.villages_from_scores", stop)
+        assert run(["predict", signed(site, "city.tif"), "--out", str(out), "--model", "uvsam-specialist"]) == 130
+    assert "run.json" in begun
+    assert {name for name, content in all_bytes(tmp_path / "v.gpkg.uvsam") if SECRET.encode() in content} == set()
+    renewed = signed(site, "city.tif").replace(f"={SECRET}", "=another")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="what an earlier run")
+        assert run(["predict", renewed, "--out", str(out), "--model", "uvsam-specialist"]) == 0
+    told = json.loads(read_run(out)["tiles"])
+    assert told["computed"] == 0 < told["tiles"]

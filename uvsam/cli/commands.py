@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from uvsam.addresses import cleaned
 from uvsam.cli.console import Manner, manner
 from uvsam.errors import UvsamError
 
@@ -33,7 +34,7 @@ def tell(answer: Any) -> Any:
     if not isinstance(answer, Answer):
         return answer
     if manner().as_json:
-        click.echo(json.dumps(as_json(answer.data), indent=2, allow_nan=False))
+        click.echo(json.dumps(cleaned(as_json(answer.data)), indent=2, allow_nan=False))
     else:
         answer.show()
     if answer.error is not None:

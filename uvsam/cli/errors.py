@@ -9,6 +9,7 @@ from typing import TextIO
 
 import click
 
+from uvsam.addresses import without_secrets
 from uvsam.cli.process import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated
 from uvsam.errors import IncompleteError, OutputError, UvsamError, WorkerError
 
@@ -51,7 +52,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
         _drop_output()
         return EXIT_ERROR
     if verbose and not interrupted:
-        traceback.print_exception(error)
+        click.echo(without_secrets("".join(traceback.format_exception(error))), err=True, nl=False)
     if interrupted:
         terminated = isinstance(error, Terminated)
         click.echo("Terminated." if terminated else "Interrupted.", err=True)
@@ -94,7 +95,7 @@ def show_warnings_in_one_line() -> None:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split()) or type(message).__name__
+    return without_secrets(" ".join(str(message).split())) or type(message).__name__
 
 
 def _drop_output() -> None:

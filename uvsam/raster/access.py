@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RioWindow
 
+from uvsam.addresses import without_secrets
 from uvsam.errors import SceneError
 from uvsam.raster.names import exists, gdal_name, is_on_network, on_disk, parse
 from uvsam.raster.trust import DRIVERS, NEVER
@@ -56,6 +57,7 @@ def in_any_folder(uri: str) -> str:
 def name_of(uri: str) -> str:
     """How messages call an image: by its path or url, and a mosaic by that of its first file."""
     first, *others = sources(uri) or ["a VRT"]
+    first = without_secrets(first)
     return f"{first} and {len(others)} more" if others else first
 
 
@@ -130,12 +132,6 @@ def local_files(uri: str) -> list[Path]:
                 names += [source, *dataset.files]
     found = (on_disk(name) for name in dict.fromkeys(names))
     return [Path(name) for name in dict.fromkeys(found) if name]
-
-
-def identity(uri: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of the local files of an image."""
-    found = [(path, path.stat()) for path in local_files(uri)]
-    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
 def read_raw(

@@ -200,7 +200,7 @@ def _warn_of_far_places(shape: tuple[int, int], transform: Affine, crs: CRS, uri
     off = max(beside, area.south - lat, lat - area.north)
     if off > FAR_DEGREES:
         warnings.warn(
-            f"{uri} lies {off:.0f} degrees outside of the area that {crs.name} is made for ({area.name.rstrip('.')}); "
-            "is it the right coordinate reference system?",
+            f"{name_of(uri)} lies {off:.0f} degrees outside of the area that {crs.name} is made for "
+            f"({area.name.rstrip('.')}); is it the right coordinate reference system?",
             stacklevel=5,
         )

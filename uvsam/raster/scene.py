@@ -98,7 +98,8 @@ def open_scene(
         check_complete(dataset, rgb)
         stated = acquired_day(dataset)
         if acquired and stated and acquired != stated:
-            warnings.warn(f"{uri} says that it was taken on {stated}; {acquired} is used, as given", stacklevel=2)
+            told = f"{name_of(uri)} says that it was taken on {stated}; {acquired} is used, as given"
+            warnings.warn(told, stacklevel=2)
         return Scene(
             uri=uri,
             geobox=geobox,
@@ -163,8 +164,8 @@ def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) ->
     if len(usable) > 3:
         taken = ", ".join(map(str, usable[:3]))
         warnings.warn(
-            f"{uri} has {len(usable)} bands and does not say which are red, green and blue; {taken} are taken. "
-            "Name them with --bands",
+            f"{name_of(uri)} has {len(usable)} bands and does not say which are red, green and blue; {taken} are "
+            "taken. Name them with --bands",
             stacklevel=3,
         )
     return usable[0], usable[1], usable[2]

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError, field_validator
 
+from uvsam.addresses import without_secrets
 from uvsam.errors import SceneError, SettingsError
 from uvsam.raster.acquired import is_likely
 
@@ -162,7 +163,8 @@ def _items(document: Any, uri: str) -> Iterator[Item]:
     if kind == "FeatureCollection" and isinstance(document.get("features"), list):
         links = document.get("links")
         if isinstance(links, list) and any(isinstance(link, dict) and link.get("rel") == "next" for link in links):
-            warnings.warn(f"{uri} is the first page of several; only its items are looked at", stacklevel=2)
+            told = f"{without_secrets(uri)} is the first page of several; only its items are looked at"
+            warnings.warn(told, stacklevel=2)
         if not document["features"]:
             raise SceneError(f"{uri} has no item")
         for part in document["features"]:
@@ -179,7 +181,7 @@ def _items(document: Any, uri: str) -> Iterator[Item]:
 
 
 def _described(item: Item, place: str, asset: str | None) -> Described:
-    name = f"item '{_shown(item.id)}' of {place}"
+    name = f"item '{_shown(item.id)}' of {without_secrets(place)}"
     keys = _named(item, asset, name) if asset else _chosen(item, name)
     chosen = [item.assets[key] for key in keys]
     uris = tuple(_resolved(one.href, place, name) for one in chosen)

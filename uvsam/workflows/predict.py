@@ -18,17 +18,19 @@ from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 import uvsam
+from uvsam.addresses import cleaned, without_secrets
 from uvsam.catalog.cache import check_generalist
 from uvsam.catalog.cards import ModelCard
-from uvsam.catalog.uvsam import UvSamCard, load_predict_card
+from uvsam.catalog.uvsam import UvSamCard, load_any_card, load_predict_card
 from uvsam.engine.executors import open_run
 from uvsam.engine.journal import Journal, check_folder, sweep
-from uvsam.errors import IncompleteError, LabelError, OutputError, SettingsError
+from uvsam.errors import CatalogError, IncompleteError, LabelError, OutputError, SceneError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import MEANING
 from uvsam.progress import Progress, silent
-from uvsam.raster.access import gdal_environment, identity, in_any_folder, is_remote, local_files, sources
+from uvsam.raster.access import gdal_environment, in_any_folder, local_files, name_of, sources
 from uvsam.raster.acquired import warn_of_written_day
+from uvsam.raster.identity import identity, is_still
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale
@@ -161,7 +163,8 @@ def predict(
         open_run(workers or 1, processes=True, dask=dask, even_one=elsewhere, first=partial(facts_of, recipe)) as run,
         open_computing(recipe, models, run) as computing,
     ):
-        journal.begin(_identity(scene, scoring, settings, computing.facts))
+        files = identity(scene.uri)
+        journal.begin(_identity(scene, files, scoring, settings, card, computing.facts))
         folder = journal.folder
         mask = folder / "mask.tif" if save_mask else None
         scores, half = folder / "scores.tif", folder / "float16.tif" if exact else None
@@ -190,6 +193,9 @@ def predict(
             metadata |= {"sam": str(settings.sam or card.name)} | _refined(refinement, refined)
         if failures:
             metadata["failed"] = [{"window": window._asdict(), "error": error} for window, error in failures]
+        metadata = cleaned(metadata)
+        if not is_still(scene.uri, files):
+            raise SceneError(f"{scene.name} was changed while it was read; run the same command again, it starts over")
         if failures and not allow_failures:
             write_villages(folder / out.name, villages, coverage, metadata, overwrite=True)
             raise IncompleteError(_told(failures, folder / out.name))
@@ -218,21 +224,35 @@ def _told(failures: Sequence[tuple[Window, str]], kept: Path) -> str:
     )
 
 
-def _identity(scene: Scene, scoring: Scoring, settings: PredictSettings, facts: ModelFacts) -> dict[str, Any]:
+def _identity(
+    scene: Scene, files: list[Any], scoring: Scoring, settings: PredictSettings, card: ModelCard, facts: ModelFacts
+) -> dict[str, Any]:
     """What decides on the scores of a run: another image, setting, model or version starts over."""
     return {
-        "image": scene.uri,
-        "files": identity(scene.uri),
+        "image": without_secrets(name_of(scene.uri)),
+        "grid": hashlib.sha256(without_secrets(scene.uri).encode()).hexdigest(),
+        "files": files,
         "stretch": asdict(scoring.stretch),
         "plan": asdict(scoring.plan),
         "area": None if scoring.area_px is None else hashlib.sha256(shapely.to_wkb(scoring.area_px)).hexdigest(),
         "exact": scoring.exact,
         "settings": settings.model_dump(mode="json", exclude={"batch"}),
         "model": facts.sha256,
-        "generalist": facts.refinement and facts.refinement.sha256,
+        "card": card.model_dump(mode="json"),
+        "generalist": facts.refinement and [asdict(facts.refinement), _generalist(settings, card)],
         "device": facts.device,
         "versions": [uvsam.__version__, importlib.metadata.version("torch"), _runtime(facts)],
     }
+
+
+def _generalist(settings: PredictSettings, card: ModelCard) -> dict[str, Any] | None:
+    """The card of the generalist where it has one of its own; a checkpoint is known by its sha256."""
+    own = card.generalist.card if isinstance(card, UvSamCard) else None
+    try:
+        name = settings.sam or own
+        return load_any_card(name).model_dump(mode="json") if name else None
+    except CatalogError:
+        return None
 
 
 def _runtime(facts: ModelFacts) -> str:
@@ -301,7 +321,7 @@ def _metadata(
     height, width = scene.shape
     return {
         "inputs": [str(images)] if isinstance(images, str | Path) else [str(image) for image in images],
-        "files": [file.partition("?")[0] if is_remote(file) else file for file in sources(scene.uri)],
+        "files": sources(scene.uri),
         "input_size_px": [width, height],
         "input_dtype": scene.dtype,
         "input_bands": list(scene.bands),

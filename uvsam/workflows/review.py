@@ -1,5 +1,6 @@
 """``uvsam review``: the places where a map of villages is most likely wrong, for a person to correct in QGIS."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyproj import CRS
 from scipy.special import expit, logit
 
 import uvsam
+from uvsam.addresses import without_secrets
 from uvsam.errors import LabelError, OutputError, SceneError
 from uvsam.mosaic.band import BAND
 from uvsam.mosaic.regions import RegionRules
@@ -106,7 +108,7 @@ def review(
     corrections = _ranked(pd.concat(doubtful, ignore_index=True), kept, places, found.crs)
     told = {
         "uvsam": uvsam.__version__, "villages": str(Path(villages).resolve()),
-        "images": [str(image) if is_remote(str(image)) else str(Path(image).resolve()) for image in images],
+        "images": [_address(str(image)) for image in images],
         "places": places, "kept": len(kept),
     }  # fmt: skip
     write_layers(edited, [(CORRECTIONS, [Rows.of(corrections, CORRECTIONS)])], told, overwrite=True)
@@ -167,12 +169,23 @@ def _looked_at(path: Path, *, overwrite: bool) -> gpd.GeoDataFrame:
     return frame[said & has_ground].explode(ignore_index=True)
 
 
+def _address(image: str) -> str:
+    return without_secrets(image) if is_remote(image) else str(Path(image).resolve())
+
+
 def _image(uri: str | Path, name: str) -> tuple[ImageLayer, GeoBox]:
     scene = open_inputs(uri)
     if scene.uri.startswith("<"):
         raise SceneError(f"{scene.name} has a file for each colour; make one image of them first")
     stretch, crs = estimate_stretch(scene), CRS.from_user_input(str(scene.geobox.crs))
-    return ImageLayer(name, scene.uri, scene.bands, stretch.low, stretch.high, crs), scene.geobox
+    address = without_secrets(scene.uri)
+    if address != scene.uri:
+        warnings.warn(
+            f"{scene.name} is read with a signature or a password, which the project does not keep; QGIS will show the "
+            "image where it may be read without, or give a file of this machine",
+            stacklevel=3,
+        )
+    return ImageLayer(name, address, scene.bands, stretch.low, stretch.high, crs), scene.geobox
 
 
 def _bounds(shown: Sequence[tuple[ImageLayer, GeoBox]], crs: CRS | None) -> list[float]:

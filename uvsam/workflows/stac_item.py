@@ -14,6 +14,7 @@ import rasterio
 import shapely
 from pyproj import CRS
 
+from uvsam.addresses import without_secrets
 from uvsam.catalog.cards import ModelCard, card_path
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.raster.access import is_remote
@@ -204,7 +205,7 @@ def _model(card: ModelCard, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(name: str, folder: Path) -> dict[str, str]:
-    href = name.partition("?")[0] if is_remote(name) else _href(Path(name), folder)
+    href = without_secrets(name) if is_remote(name) else _href(Path(name), folder)
     link = {"rel": "derived_from", "href": href}
     if href.lower().endswith((".tif", ".tiff")):
         link["type"] = "image/tiff; application=geotiff"
