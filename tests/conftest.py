@@ -43,17 +43,35 @@ class Site:
     Attributes:
         sent: bytes of each file that went out.
         asked: requests for each of them, those for what there is not too.
+        etag: what it says of every file; None where it says nothing.
+        head: the status with which it answers each HEAD; None where it answers as to GET.
     """
 
     address: str
     sent: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
+    etag: str | None = None
+    head: int | None = None
 
 
 class RangeServer(http.server.SimpleHTTPRequestHandler):
     """Answers requests for parts of a file, as object stores do, and counts what it sends."""
 
     protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        site = self.server.site  # type: ignore[attr-defined]
+        site.asked[Path(self.path).name] += 1
+        if site.head is not None:
+            self.send_response(site.head)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        return super().do_HEAD()
+
+    def end_headers(self) -> None:
+        if etag := self.server.site.etag:  # type: ignore[attr-defined]
+            self.send_header("ETag", etag)
+        super().end_headers()
 
     def do_GET(self) -> None:
         path, site = Path(self.translate_path(self.path)), self.server.site  # type: ignore[attr-defined]
@@ -83,6 +101,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     handler = functools.partial(RangeServer, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         running.daemon_threads = True
+        running.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that hang up
         running.site = Site(f"http://127.0.0.1:{running.server_port}")  # type: ignore[attr-defined]
         threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield running.site  # type: ignore[attr-defined]
