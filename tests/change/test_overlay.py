@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uvsam.change.overlay import Comparison, Polygons, compare
+from uvsam.change.overlay import SLIVER_M2, Comparison, Polygons, compare, without_overlaps
 
 
 def layer(*polygons: shapely.Geometry) -> Polygons:
@@ -98,3 +98,18 @@ def test_small_pieces_are_jitter() -> None:
     grown = layer(shapely.union(box(0, 0), shapely.box(100, 0, 110, 10)))
     assert changed(compare(layer(box(0, 0)), grown, tolerance_m=3, min_change_m2=101))[1] == [0]
     assert changed(compare(layer(box(0, 0)), grown, tolerance_m=3, min_change_m2=99))[1] == [100]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(2, 8), st.integers(2, 8)), max_size=8))
+def test_what_overlaps_is_counted_once(corners: list[tuple[int, int, int, int]]) -> None:
+    boxes = np.array([shapely.box(x, y, x + w, y + h) for x, y, w, h in corners], object)
+    found = without_overlaps(boxes)
+    whole = shapely.area(shapely.union_all(boxes)) if len(boxes) else 0.0
+    assert shapely.area(found.polygons).sum() == pytest.approx(whole, abs=len(boxes) ** 2 * SLIVER_M2)
+    assert shapely.area(boxes).sum() - whole == pytest.approx(found.overlap.area_m2, abs=len(boxes) ** 2 * SLIVER_M2)
+    assert found.overlap.inside == shapely.is_empty(found.polygons).sum()
+    half = len(boxes) // 2
+    parts = without_overlaps(boxes[:half]), without_overlaps(boxes[half:], boxes[:half])
+    assert sum(shapely.area(part.polygons).sum() for part in parts) == pytest.approx(
+        shapely.area(found.polygons).sum(), abs=len(boxes) ** 2 * SLIVER_M2
+    )

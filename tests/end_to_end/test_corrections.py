@@ -109,3 +109,33 @@ def test_what_is_no_review_yet_is_told(folder: Path, tmp_path: Path, verdicts: l
 def test_training_needs_a_file_or_labels(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "specialist"]) == 2
     assert "--labels" in capsys.readouterr().err
+
+
+def test_villages_may_have_names_and_their_layer_another_one(folder: Path, city: Path, tmp_path: Path) -> None:
+    villages = gpd.read_file(folder / "villages.gpkg", layer="villages")
+    villages["village_id"] = [f"A-{number}" for number in villages["village_id"]]
+    villages["confidence"] = [f"{100 * one:.2f} %" for one in villages["confidence"]]
+    named = tmp_path / "named.gpkg"
+    villages.to_file(named, layer="in 2020")
+    review = ["review", f"{named}|layername=in 2020", "--image", str(city / "city_2020.tif")]
+    assert run([*review, "--out", str(tmp_path / "a.qgz")]) == 0
+    rows = gpd.read_file(tmp_path / "a.gpkg", layer="corrections")
+    assert set(rows["village_id"]) == set(villages["village_id"])
+    rows.loc[0, "verdict"] = "wrong"
+    rows.to_file(tmp_path / "a.gpkg", layer="corrections")
+    others = villages[villages["village_id"] != rows["village_id"][0]].geometry
+    assert shapely.equals(read_corrections(tmp_path / "a.gpkg").villages.polygons, others.to_numpy()).all()
+    assert run([*review, "--out", str(tmp_path / "a.qgz"), "--overwrite"]) == 0
+    again = gpd.read_file(tmp_path / "a.gpkg", layer="corrections")
+    assert again.set_index("village_id")["verdict"].dropna().to_dict() == {rows["village_id"][0]: "wrong"}
+
+
+@pytest.mark.parametrize(("ids", "told"), [([1, 1], "is 1 twice"), ([1, None], "is empty in some rows")])
+def test_villages_without_a_number_of_their_own_are_told(
+    folder: Path, city: Path, tmp_path: Path, ids: list[int | None], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    villages = gpd.read_file(folder / "villages.gpkg", layer="villages").iloc[:2].assign(village_id=ids)
+    villages.to_file(tmp_path / "v.gpkg", layer="villages")
+    review = ["review", str(tmp_path / "v.gpkg"), "--image", str(city / "city_2020.tif")]
+    assert run([*review, "--out", str(tmp_path / "a.qgz")]) == 1
+    assert f"village_id of layer villages of {tmp_path / 'v.gpkg'} {told}" in capsys.readouterr().err

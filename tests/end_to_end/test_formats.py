@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -262,3 +266,52 @@ def test_the_stac_item_is_valid_of_any_image(
     assert "bbox" not in local
     for item in (*cases, local):
         pystac.validation.validate_dict(item, validator=validator)
+
+
+@pytest.mark.parametrize("suffix", [".shp", ".kml", ".KMZ"])
+def test_formats_that_would_lose_something_are_refused_with_a_way(
+    city: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"our villages{suffix}"
+    image = str(city / "city_2020.tif")
+    assert run(["predict", image, "--out", str(out), *QUICK]) == 4
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    made = out.with_suffix(".gpkg")
+    assert f"write {made} and convert it" in told
+    command = shlex.split(told.partition("or with ")[2])
+    assert command == ["ogr2ogr", str(out), str(made), "villages"]
+    if shutil.which("ogr2ogr"):
+        assert run(["predict", image, "--out", str(made), *QUICK]) == 0
+        subprocess.run(command, check=True)
+        assert out.exists()
+
+
+def test_geoparquet_under_its_long_name(city: Path, result: Path, tmp_path: Path) -> None:
+    out = tmp_path / "villages.geoparquet"
+    assert run(["predict", str(city / "city_2020.tif"), "--out", str(out), "--simplify-m", "0", *QUICK]) == 0
+    assert gpd.read_parquet(out).geom_equals(gpd.read_parquet(result)).all()
+    assert read_run(out)["threshold"] == read_run(result)["threshold"]
+    assert (tmp_path / "villages_coverage.geoparquet").exists()
+
+
+def test_an_area_elsewhere_is_told_with_both_places(
+    city: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = gpd.read_file(city / "truth.gpkg", layer="villages")
+    truth.to_crs(4326).translate(1, 0).to_frame("geometry").to_file(tmp_path / "east.geojson")
+    truth.set_crs(4326, allow_override=True).to_file(tmp_path / "metres.geojson")
+    truth.set_crs(4326, allow_override=True).to_file(tmp_path / "metres.gpkg")
+    cases = {
+        "east.geojson": r"lies outside the image: it is longitude [\d.]+ to [\d.]+, latitude .*, and the image longitude",
+        "metres.geojson": "GeoJSON is in longitude and latitude, in degrees: save it in EPSG:4326",
+        "metres.gpkg": "no degrees, and says that it is in WGS 84; give it the CRS they are of",
+    }
+    for name, said in cases.items():
+        command = ["predict", str(city / "city_2020.tif"), "--aoi", str(tmp_path / name), "--out"]
+        assert run([*command, str(tmp_path / "v.gpkg"), *QUICK]) == 1
+        assert re.search(said, capsys.readouterr().err)
+    aoi = f"{city / 'truth.gpkg'}|layername=villages|subset=period = 2020"
+    out = tmp_path / "v.gpkg"
+    assert run(["predict", str(city / "city_2020.tif"), "--aoi", aoi, "--out", str(out), *QUICK]) == 0
+    inside = truth[truth["period"] == 2020].geometry.area.sum()
+    assert gpd.read_file(out, layer="coverage")["area_m2"].sum() == pytest.approx(inside, rel=0.05)

@@ -22,9 +22,11 @@ from uvsam.cli.console import progress_display
 @click.option(
     "--places", type=click.IntRange(min=1), default=100, show_default=True, help="How many places to look at."
 )
+@click.option("--layer", metavar="NAME", help="Layer of VILLAGES  [default: villages].")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist; what somebody looked at is kept.")
 def command(
-    villages: Path, images: tuple[str, ...], out: Path, scores: Path | None, places: int, overwrite: bool
+    villages: Path, images: tuple[str, ...], out: Path, scores: Path | None, places: int, layer: str | None,
+    overwrite: bool,
 ) -> Answer:
     """Make a QGIS project to correct VILLAGES, a file of `uvsam predict`: places with the most doubtful ground first.
 
@@ -36,8 +38,10 @@ def command(
       uvsam review villages.gpkg --image city.tif --out review.qgz
       uvsam review villages.gpkg --image city.tif --out review.qgz --scores scores.tif --places 50
     """
+    from uvsam.vectors.layer_files import naming
     from uvsam.workflows.review import MISSED, review
 
+    villages = naming(villages, layer=layer) if layer else villages
     with progress_display() as progress:
         found = review(villages, images, out, scores=scores, places=places, overwrite=overwrite, progress=progress)
     kinds = found.corrections["kind"].to_numpy()[: len(found.corrections) - found.kept]

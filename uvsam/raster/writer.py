@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -63,6 +64,18 @@ def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool 
         raise OutputError(f"{path} is a folder; give a file name")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; give another name or --overwrite")
+
+
+def check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """No result replaces what it is made from, under whatever name or link.
+
+    Raises:
+        OutputError: one of the outputs is one of the inputs.
+    """
+    sources = [path for path in inputs if path.exists()]
+    for path in filter(Path.exists, outputs):
+        if any(path.samefile(source) for source in sources):
+            raise OutputError(f"{path} is an input of this run; give the result another name")
 
 
 class RasterWriter:

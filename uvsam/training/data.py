@@ -29,9 +29,10 @@ from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.training.config import Source
 from uvsam.vectors.corrections import Labels, is_review, read_corrections
+from uvsam.vectors.layer_files import PARQUET, named
 from uvsam.vectors.polygon_files import polygon_layer, read_polygons
 
-VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet"}
+VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", *PARQUET}
 RASTER_GLOB = r"^(?!\.).*\.(tiff?|vrt|jp2|img)$"
 
 
@@ -120,7 +121,7 @@ class VillagePolygons(VectorDataset):
             None if layer is None else shapely.STRtree(layer.to_crs(crs))
             for layer in (labels.villages, labels.seen, labels.unknown)
         )
-        super().__init__(str(path), crs=images.crs, res=images.res, layer=polygon_layer(path))
+        super().__init__(str(named(path).file), crs=images.crs, res=images.res, layer=polygon_layer(path))
 
     def __getitem__(self, query: Any) -> dict[str, Any]:
         x, y, _ = self._disambiguate_slice(query)
@@ -151,7 +152,7 @@ def open_source(source: Source) -> GeoDataset:
     Raises:
         LabelError: no image or no label can be read, or they do not overlap.
     """
-    if source.labels.suffix.lower() in VECTOR_SUFFIXES:
+    if named(source.labels).file.suffix.lower() in VECTOR_SUFFIXES:
         return _with_polygons(source)
     images, labels = _open(SceneImages, source.images, source), _open(LabelRasters, source.labels, source)
     try:

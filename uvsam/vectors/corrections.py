@@ -6,7 +6,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pyogrio
 import shapely
 from numpy.typing import NDArray
@@ -16,8 +15,19 @@ from pyproj import CRS
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
 from uvsam.vectors.formats import read_run
+from uvsam.vectors.layer_files import named
 from uvsam.vectors.local_map import map_around
-from uvsam.vectors.polygon_files import PolygonLayer, layer_kinds, moved, place, polygons_only, repaired
+from uvsam.vectors.period_columns import ids
+from uvsam.vectors.polygon_files import (
+    PolygonLayer,
+    layer_kinds,
+    moved,
+    place,
+    polygons_only,
+    repaired,
+    rows_with_polygons,
+    say_left_out,
+)
 from uvsam.vectors.schema import CORRECTIONS, VERDICTS, VILLAGES
 
 SEEN_M = 50.0
@@ -79,28 +89,31 @@ def reviewed_images(path: Path) -> list[Path]:
 def _others(path: Path, looked_at: gpd.GeoDataFrame, crs: CRS | None) -> NDArray[np.object_]:
     """Villages of the map without a verdict."""
     run = read_run(path)
-    named = Path(run.get("villages", ""))
-    beside = path.parent / named.name
-    reviewed = named if named.is_file() else beside
-    if not named.name or not reviewed.is_file():
-        said = f"a review of {named}, which is not there; put it beside" if named.name else "not of `uvsam review`"
+    file, layer, _ = named(Path(run.get("villages", "")))
+    beside = path.parent / file.name
+    reviewed = file if file.is_file() else beside
+    if not file.name or not reviewed.is_file():
+        said = f"a review of {file}, which is not there; put it beside" if file.name else "not of `uvsam review`"
         raise LabelError(f"{path} is {said}")
-    frame = _read(reviewed, VILLAGES.name)
-    left = frame[~frame["village_id"].isin(looked_at["village_id"].dropna())]
+    frame = _read(reviewed, layer or VILLAGES.name)
+    seen = ids(looked_at["village_id"], len(looked_at))
+    left = frame[~np.isin(ids(frame["village_id"], len(frame)).astype(str), seen[~seen.isna()].astype(str))]
     of_map = None if frame.crs is None else place(CRS.from_user_input(frame.crs))
     return PolygonLayer(_polygons(left), of_map).to_crs(crs)
 
 
 def _read(path: Path, layer: str) -> gpd.GeoDataFrame:
     try:
-        return pyogrio.read_dataframe(path, layer=layer, force_2d=True)
+        frame = pyogrio.read_dataframe(path, layer=layer, force_2d=True)
     except (DataSourceError, DataLayerError) as error:
         raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
+    drawn = rows_with_polygons(frame, path, layer)
+    say_left_out(len(frame) - len(drawn), path, layer)
+    return drawn
 
 
 def _polygons(frame: gpd.GeoDataFrame) -> NDArray[np.object_]:
-    drawn: pd.Series = frame.geometry[~(frame.geometry.isna() | frame.geometry.is_empty)]
-    return polygons_only(drawn.to_numpy())
+    return polygons_only(frame.geometry.to_numpy())
 
 
 def _widened(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.object_]:

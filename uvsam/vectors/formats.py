@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import itertools
 import json
+import shlex
 import struct
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from uvsam.errors import GeoreferencingError, LabelError, OutputError
 from uvsam.raster.access import one_line
 from uvsam.raster.writer import check_destination, claim_temporary
 from uvsam.vectors import geopackage
-from uvsam.vectors.layer_files import coverage_file, run_file
+from uvsam.vectors.layer_files import PARQUET, coverage_file, named, run_file
 from uvsam.vectors.polygon_files import moved, multipolygons
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
 
@@ -95,10 +96,17 @@ def _by_gdal(path: Path, frame: gpd.GeoDataFrame, layer: Layer, driver: str, nam
 
 
 WRITERS: dict[str, Writer] = {
-    ".fgb": _flatgeobuf, ".parquet": _geoparquet, ".geojson": _geojson, ".pmtiles": _pmtiles,
+    ".fgb": _flatgeobuf, ".parquet": _geoparquet, ".geoparquet": _geoparquet, ".geojson": _geojson,
+    ".pmtiles": _pmtiles,
 }  # fmt: skip
 """Formats of one layer. A GeoPackage, which holds several, is written by :mod:`uvsam.vectors.geopackage`."""
 SUFFIXES = (".gpkg", *WRITERS)
+LOSSY = {
+    ".shp": "a Shapefile cuts the names of columns to ten letters",
+    ".kml": "KML knows neither numbers nor days",
+    ".kmz": "KML knows neither numbers nor days",
+}
+"""Formats that we read, and that would lose what we write."""
 IN_DEGREES = {".geojson", ".pmtiles"}
 """Formats that have no CRS, but longitude and latitude."""
 
@@ -119,6 +127,12 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
     if suffix == ".gpkg":
         geopackage.check_output(path, overwrite=overwrite)
         return
+    if suffix in LOSSY:
+        made = path.with_suffix(".gpkg")
+        raise OutputError(
+            f"{path}: {LOSSY[suffix]}; write {made} and convert it, in QGIS or with "
+            f"ogr2ogr {shlex.quote(str(path))} {shlex.quote(str(made))} {VILLAGES.name}"
+        )
     for file in outputs(path):
         check_destination(file, SUFFIXES if file == path else (file.suffix.lower(),), overwrite=overwrite)
     if suffix == ".pmtiles" and "w" not in pyogrio.list_drivers().get("PMTiles", ""):
@@ -192,7 +206,7 @@ def read_run(path: Path | str) -> dict[str, str]:
     Raises:
         LabelError: not a vector file, or the file beside it is not JSON.
     """
-    path = Path(path)
+    path = named(Path(path)).file
     beside = run_file(path)
     if path.suffix.lower() not in WRITERS or not beside.exists():
         return geopackage.read_run(path)
@@ -217,7 +231,7 @@ def _check_arrived(path: Path, expected: int) -> None:
     if path.suffix.lower() == ".pmtiles":  # a village may be in several tiles
         pyogrio.read_info(path)
         return
-    found = pq.read_metadata(path).num_rows if path.suffix.lower() == ".parquet" else _count(path)
+    found = pq.read_metadata(path).num_rows if path.suffix.lower() in PARQUET else _count(path)
     if found != expected:
         raise OSError(f"{found} of {expected} rows arrived; is the disk full?")
 

@@ -21,6 +21,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from uvsam.errors import OutputError
 from uvsam.raster.access import one_line
 from uvsam.raster.writer import check_destination, claim_temporary
+from uvsam.vectors.layer_files import named
 from uvsam.vectors.polygon_files import layer_kinds, to_wkb
 from uvsam.vectors.qgis.qml import Style
 from uvsam.vectors.qgis.styles import STYLES
@@ -152,7 +153,7 @@ def read_run(path: Path) -> dict[str, str]:
     """
     if RUN not in layer_kinds(path):
         return {}
-    table = pyogrio.read_dataframe(path, layer=RUN)
+    table = pyogrio.read_dataframe(named(path).file, layer=RUN)
     return dict(zip(table["key"], table["value"], strict=True))
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,6 +82,12 @@ def coverage_file(path: Path) -> Path:
 def run_file(path: Path) -> Path:
     """Where it is said how a file of one layer was made."""
     return path.with_name(f"{path.name}.run.json")
+
+
+def files_of(paths: Iterable[Path | None]) -> list[Path]:
+    """The files that layers are read from, those beside them too; None is no layer."""
+    files = [named(path).file for path in paths if path is not None]
+    return [file for one in files for file in (one, coverage_file(one), run_file(one))]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from uvsam.catalog.cards import ModelCard
 from uvsam.catalog.uvsam import UvSamCard, load_any_card, load_predict_card
 from uvsam.engine.executors import open_run
 from uvsam.engine.journal import Journal, check_folder, sweep
-from uvsam.errors import CatalogError, IncompleteError, LabelError, OutputError, SceneError, SettingsError
+from uvsam.errors import CatalogError, IncompleteError, LabelError, SceneError, SettingsError
 from uvsam.mosaic.regions import RegionRules
 from uvsam.mosaic.scores import MEANING
 from uvsam.progress import Progress, silent
@@ -35,13 +35,15 @@ from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, check_resolution, model_scale
 from uvsam.raster.window import Window
-from uvsam.raster.writer import Meaning, check_destination, write_cog
+from uvsam.raster.writer import Meaning, check_destination, check_inputs_stay, write_cog
 from uvsam.settings import PredictSettings
 from uvsam.tiles import TilePlan, plan_tiles
 from uvsam.vectors.formats import check_output, check_place, outputs, write_villages
+from uvsam.vectors.layer_files import named
 from uvsam.vectors.mask import MASK
 from uvsam.vectors.polygon_files import PolygonLayer, polygons_only, read_polygons
 from uvsam.vectors.villages import villages_from_scores
+from uvsam.vectors.whereabouts import describe
 from uvsam.workflows.computing import facts_of, open_computing
 from uvsam.workflows.preview import write_preview
 from uvsam.workflows.recipe import ModelFacts, ModelsRecipe, Refinement
@@ -140,7 +142,8 @@ def predict(
     if scene.acquired is None:
         warn_of_written_day(scene.uri)
     others = [path for path in (save_scores, save_mask, preview, stac) if path]
-    _check_inputs_stay(scene, settings.aoi, [*outputs(out), *others])
+    area_file = [named(settings.aoi).file] if settings.aoi else []
+    check_inputs_stay([*outputs(out), *others], [*local_files(scene.uri), *area_file])
     check_place(out, scene.geobox.crs)
     check_resolution(scene, card.gsd_m)
     rules, outline = _rules(settings, card)
@@ -290,20 +293,11 @@ def _area_px(path: Path, scene: Scene) -> BaseGeometry:
     inside = shapely.intersection(PolygonLayer(polygons_only(near), area.crs).to_crs(crs), outline)
     whole = shapely.union_all(polygons_only(inside))
     if whole.is_empty:
-        raise LabelError(f"area of interest {path} lies outside the image")
+        asked, shown = describe(shapely.total_bounds(area.polygons), area.crs), describe(shapely.bounds(outline), crs)
+        raise LabelError(f"area of interest {path} lies outside the image: it is {asked}, and the image {shown}")
     in_pixels: BaseGeometry = affine_transform(whole, (~scene.geobox.affine).to_shapely())
     shapely.prepare(in_pixels)
     return in_pixels
-
-
-def _check_inputs_stay(scene: Scene, aoi: Path | None, outputs: Iterable[Path]) -> None:
-    """No result replaces what it is made from, nor a file that a VRT is made of."""
-    existing = [path for path in outputs if path.exists()]
-    if existing:
-        inputs = [path for path in (*local_files(scene.uri), aoi) if path and path.exists()]
-        for path in existing:
-            if any(path.samefile(source) for source in inputs):
-                raise OutputError(f"{path} is an input of this run; give the result another name")
 
 
 def _metadata(

@@ -27,14 +27,16 @@ from uvsam.raster.access import is_remote
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import open_scene
-from uvsam.raster.writer import check_destination
+from uvsam.raster.writer import check_destination, check_inputs_stay
 from uvsam.vectors.geopackage import RUN, Rows, check_output, read_run, write_layers
-from uvsam.vectors.polygon_files import layer_kinds, moved, place
+from uvsam.vectors.layer_files import files_of, named, naming
+from uvsam.vectors.period_columns import ids, numbers
+from uvsam.vectors.polygon_files import layer_kinds, moved, place, rows_with_polygons, say_left_out
 from uvsam.vectors.qgis.project import ImageLayer, Member, VectorLayer, write_project
 from uvsam.vectors.qgis.qml import Classes, Look
 from uvsam.vectors.qgis.styles import STYLES
 from uvsam.vectors.qgis.tables import STYLE_TABLE
-from uvsam.vectors.schema import CORRECTIONS, VILLAGES, make_frame
+from uvsam.vectors.schema import CORRECTIONS, VILLAGES, Layer, make_frame
 from uvsam.vectors.villages import villages_from_scores
 
 VILLAGE, MISSED = "village", "perhaps missed"
@@ -89,10 +91,12 @@ def review(
     """
     out, edited = Path(out), Path(out).with_suffix(".gpkg")
     check_destination(out, (".qgz",), overwrite=True)
+    check_inputs_stay([out, edited], [*files_of([villages, scores]), *(Path(str(image)) for image in images)])
     kept = _looked_at(edited, overwrite=overwrite)
     check_destination(out, (".qgz",), overwrite=overwrite)
     check_output(edited, overwrite=True)
-    found, run = _read_villages(villages), read_run(villages)
+    (file, name, _), layer = named(villages), replace(VILLAGES, name=named(villages).layer or VILLAGES.name)
+    found, run = _read_villages(file, layer.name), read_run(file)
     crs = None if found.crs is None else place(CRS.from_user_input(found.crs))
     stems = [Path(str(image)).stem for image in images]
     shown = [
@@ -105,22 +109,23 @@ def review(
     doubtful = [_of_villages(found)]
     if scores is not None:
         doubtful.append(_perhaps_missed(scores, run, found, progress))
-    corrections = _ranked(pd.concat(doubtful, ignore_index=True), kept, places, found.crs)
+    as_asked = _corrections_of(found["village_id"])
+    corrections = _ranked(pd.concat(doubtful, ignore_index=True), kept, places, found.crs, as_asked)
     told = {
-        "uvsam": uvsam.__version__, "villages": str(Path(villages).resolve()),
+        "uvsam": uvsam.__version__, "villages": str(naming(file.resolve(), layer=name)),
         "images": [_address(str(image)) for image in images],
         "places": places, "kept": len(kept),
     }  # fmt: skip
-    write_layers(edited, [(CORRECTIONS, [Rows.of(corrections, CORRECTIONS)])], told, overwrite=True)
+    write_layers(edited, [(as_asked, [Rows.of(corrections, as_asked)])], told, overwrite=True)
     plain = replace(STYLES[VILLAGES.name], classes=Classes("", [(None, Look("on the map", "#ffffff", 0.0, 0.3))]))
     members: list[Member] = [
-        VectorLayer("corrections", edited, CORRECTIONS, STYLES[CORRECTIONS.name], crs),
-        VectorLayer("villages", villages, VILLAGES, plain, crs, read_only=True),
+        VectorLayer("corrections", edited, as_asked, STYLES[CORRECTIONS.name], crs),
+        VectorLayer("villages", file, layer, plain, crs, read_only=True),
         *(image for image, _ in shown),
     ]
     names = [member.name for member in members]
     themes = {"Corrections": names, "Image alone": names[2:]}
-    write_project(out, f"Corrections of {villages.name}", members, bounds, crs, themes)
+    write_project(out, f"Corrections of {file.name}", members, bounds, crs, themes)
     return Review(corrections, len(kept))
 
 
@@ -138,15 +143,28 @@ def doubt_of_villages(
     return 1 - confidence / (1 + (high_m2 - low_m2) / area_m2)
 
 
-def _read_villages(path: Path) -> gpd.GeoDataFrame:
-    if VILLAGES.name not in layer_kinds(path):
-        raise LabelError(f"{path} has no layer {VILLAGES.name}; give a GeoPackage that `uvsam predict` wrote")
-    frame = pyogrio.read_dataframe(path, layer=VILLAGES.name)
+def _read_villages(path: Path, layer: str) -> gpd.GeoDataFrame:
+    if layer not in layer_kinds(path):
+        raise LabelError(f"{path} has no layer {layer}; give a GeoPackage that `uvsam predict` wrote")
+    every = pyogrio.read_dataframe(path, layer=layer)
+    frame = rows_with_polygons(every, path, layer).reset_index(drop=True)
+    say_left_out(len(every) - len(frame), path, layer)
     missing = sorted(set(NEEDED) - set(frame.columns))
     if missing or not (frame.geom_type == VILLAGES.geometry_type).all():
         what = f"lacks {', '.join(missing)}" if missing else "does not hold polygons only"
-        raise LabelError(f"layer {VILLAGES.name} of {path} {what}; give a GeoPackage that `uvsam predict` wrote")
-    return frame
+        raise LabelError(f"layer {layer} of {path} {what}; give a GeoPackage that `uvsam predict` wrote")
+    known = pd.Series(ids(frame["village_id"], len(frame)))
+    if known.isna().any() or known.duplicated().any():
+        what = "is empty in some rows" if known.isna().any() else f"is {known[known.duplicated()].iloc[0]} twice"
+        raise LabelError(f"village_id of layer {layer} of {path} {what}; number the villages from 1 to {len(frame)}")
+    return frame.assign(**{name: numbers(frame[name], len(frame), path, name) for name in NEEDED[1:]})
+
+
+def _corrections_of(village_id: "pd.Series[Any]") -> Layer:
+    """The layer to fill in; ids of villages are numbers, or texts if the map has texts."""
+    if pd.api.types.is_numeric_dtype(village_id):
+        return CORRECTIONS
+    return replace(CORRECTIONS, columns={**CORRECTIONS.columns, "village_id": "object"})
 
 
 def _looked_at(path: Path, *, overwrite: bool) -> gpd.GeoDataFrame:
@@ -225,7 +243,9 @@ def _places(polygons: NDArray[np.object_], doubt: NDArray[np.float64], kind: str
     return gpd.GeoDataFrame({"doubt": doubt, "kind": kind, "village_id": numbers}, geometry=list(polygons))
 
 
-def _ranked(doubtful: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, places: int, crs: Any) -> gpd.GeoDataFrame:
+def _ranked(
+    doubtful: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, places: int, crs: Any, layer: Layer
+) -> gpd.GeoDataFrame:
     """The places with the most doubtful ground by rank, without those that were looked at, and then these."""
     if len(kept) and kept.crs is not None and crs is not None:
         kept = kept.to_crs(crs)
@@ -248,7 +268,7 @@ def _ranked(doubtful: gpd.GeoDataFrame, kept: gpd.GeoDataFrame, places: int, crs
     }
     for name in ("kind", "village_id", "verdict", "note"):
         columns[name] = np.array([None if pd.isna(value) else value for value in rows[name]], object)
-    return make_frame(CORRECTIONS, np.concatenate([new[order], old]), crs, columns)
+    return make_frame(layer, np.concatenate([new[order], old]), crs, columns)
 
 
 def _same(new: NDArray[np.object_], old: NDArray[np.object_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -17,7 +17,9 @@ from uvsam.change.overlay import Polygons, without_overlaps
 from uvsam.change.sampling import STRATA, draw
 from uvsam.change.steps import clip
 from uvsam.errors import LabelError
+from uvsam.raster.writer import check_inputs_stay
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
+from uvsam.vectors.layer_files import files_of
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import moved, read_coverage, read_polygons, seen_extent
@@ -54,6 +56,7 @@ def sample(
         LabelError: a file cannot be used, nobody says what was looked at, or there are too few places.
         OutputError: the file cannot be written, or has answers at places that are not drawn again.
     """
+    check_inputs_stay([out], files_of([*paths, aoi]))
     check_output(out, overwrite=overwrite)
     answered = answers_in(out)
     sources = find_periods(paths, dates, least=1)

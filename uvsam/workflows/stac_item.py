@@ -31,6 +31,7 @@ MEDIA_TYPES = {
     ".gpkg": "application/geopackage+sqlite3",
     ".fgb": "application/vnd.flatgeobuf",
     ".parquet": "application/vnd.apache.parquet",
+    ".geoparquet": "application/vnd.apache.parquet",
     ".geojson": "application/geo+json",
     ".pmtiles": "application/vnd.pmtiles",
 }

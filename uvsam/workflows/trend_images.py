@@ -10,8 +10,10 @@ from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.stac import is_stac_file
+from uvsam.raster.writer import check_inputs_stay
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.layer_files import files_of
 
 RASTERS = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg"}
 
@@ -59,6 +61,7 @@ def predict_images(
                     f"{layer} is there already, of another image or other settings; "
                     "give it instead of the image, or --overwrite"
                 )
+            check_inputs_stay([layer], files_of(paths))
             _predict(path, layer, own, progress)
         layers.append(layer)
         given[layer] = path

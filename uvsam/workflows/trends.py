@@ -14,9 +14,10 @@ import uvsam
 from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
-from uvsam.raster.writer import check_destination
+from uvsam.raster.writer import check_destination, check_inputs_stay
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
+from uvsam.vectors.layer_files import files_of
 from uvsam.vectors.periods import crs_of, find_periods
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.workflows.following import follow
@@ -24,7 +25,7 @@ from uvsam.workflows.reference import corrected_areas
 from uvsam.workflows.trend_images import predict_images
 from uvsam.workflows.trend_layers import TrendLayers, Trends, TrendSettings
 from uvsam.workflows.trend_report import write_report
-from uvsam.workflows.trend_tables import also_kept, check_folder, write_sums
+from uvsam.workflows.trend_tables import NAMES, also_kept, check_folder, write_sums
 
 
 def trends(
@@ -53,6 +54,8 @@ def trends(
         OutputError: the file cannot be written, or exists.
     """
     settings = settings or TrendSettings()
+    made = [out, *([report] if report else []), *([tables / name for name in NAMES] if tables else [])]
+    check_inputs_stay(made, files_of([*paths, settings.zones, settings.reference]))
     check_output(out, overwrite=overwrite)
     if report is not None:
         check_destination(report, (".html",), overwrite=overwrite)
