@@ -133,7 +133,7 @@ def test_ground_that_several_polygons_claim_counts_once(tmp_path: Path, now: Pat
     over = shapely.box(*THEN[1].bounds[:2], THEN[1].bounds[2] + 50, THEN[1].bounds[3])  # THEN[1] and as much again half
     then = save(tmp_path / "d_2012.gpkg", [*THEN, THEN[0], over, THEN[2].buffer(-10)])
     zone = save(tmp_path / "zone.gpkg", [shapely.box(EAST, NORTH, EAST + 2000, NORTH + 2000)], name=["all"])
-    with pytest.warns(UserWarning, match=r"over others of the same layer \(3, on 26,4.* m²\).*in others: 2"):
+    with pytest.warns(UserWarning, match=r"over others of the same layer \(3, on 26,3.* m²\).*in others: 2"):
         periods, steps = trends(tmp_path, then, now, options=("--zones", str(zone), "--no-align"))
     one = shapely.area(shapely.union_all([*THEN, over]))
     assert periods["area_m2"][0] == pytest.approx(one, rel=2e-3)

@@ -25,7 +25,12 @@ from uvsam.cli.console import progress_display
 @click.option("--layer", metavar="NAME", help="Layer of VILLAGES  [default: villages].")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist; what somebody looked at is kept.")
 def command(
-    villages: Path, images: tuple[str, ...], out: Path, scores: Path | None, places: int, layer: str | None,
+    villages: Path,
+    images: tuple[str, ...],
+    out: Path,
+    scores: Path | None,
+    places: int,
+    layer: str | None,
     overwrite: bool,
 ) -> Answer:
     """Make a QGIS project to correct VILLAGES, a file of `uvsam predict`: places with the most doubtful ground first.
