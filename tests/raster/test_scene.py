@@ -93,7 +93,7 @@ def test_a_palette_image_says_how_to_expand_it(tmp_path: Path) -> None:
     with rasterio.open(path, "w", driver="GTiff", count=1, height=8, width=8, dtype="uint8", **UTM) as dataset:
         dataset.write(noise(1, 8, 8))
         dataset.write_colormap(1, {index: (index, 0, 0, 255) for index in range(256)})
-    with pytest.raises(SceneError, match="-expand rgb"):
+    with pytest.raises(SceneError, match="expand=rgb"):
         open_scene(path)
 
 

@@ -9,6 +9,7 @@ import uvsam
 from uvsam.cli.commands import LazyCommand, LazyGroup
 from uvsam.cli.console import Manner
 from uvsam.cli.errors import EXIT_STATUS, report
+from uvsam.errors import SettingsError
 
 TRAIN_COMMANDS = {
     "specialist": LazyCommand("uvsam.cli.train:specialist", "Train the network that finds villages, on your labels."),
@@ -61,10 +62,20 @@ cli = LazyGroup(
 cli = click.version_option(uvsam.__version__, prog_name="uvsam", message="%(prog)s %(version)s")(cli)
 
 
+def _check_utf8(args: Sequence[str]) -> None:
+    """GDAL, JSON and tables take names in UTF-8 only, those of inputs as those of results."""
+    for arg in args:
+        try:
+            arg.encode()
+        except UnicodeEncodeError as error:
+            raise SettingsError(f"{arg!a} is not UTF-8; rename the file") from error
+
+
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line with ``args`` (default: the process's own) and return the exit status."""
     manner = Manner()
     try:
+        _check_utf8(sys.argv[1:] if args is None else args)
         status = cli.main(args, prog_name="uvsam", standalone_mode=False, obj=manner)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:

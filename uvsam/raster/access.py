@@ -160,7 +160,7 @@ def read_raw(
             if not valid.any():  # as between the files of a mosaic: nothing to decode
                 return np.zeros((3, *shape), dataset.dtypes[bands[0] - 1]), valid
         indexes = [*bands, alpha] if alpha is not None else list(bands)
-        values = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
+        values = _read(dataset, indexes, box, shape)
         if alpha is not None:
             valid &= values[3] > 0
     except (*GDAL_ERRORS, OSError, ValueError) as error:
@@ -177,6 +177,15 @@ def read_raw(
     if pixels.dtype.kind == "f":
         valid &= np.isfinite(pixels).all(axis=0)
     return pixels, valid
+
+
+def _read(dataset: Any, indexes: list[int], box: RioWindow, shape: tuple[int, int]) -> NDArray[Any]:
+    """Bands (n, h, w), in the type that holds all values of red, green and blue where they are of several types."""
+    if len({dataset.dtypes[index - 1] for index in indexes}) == 1:
+        values: NDArray[Any] = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
+        return values
+    common = np.result_type(*(dataset.dtypes[index - 1] for index in indexes[:3]))
+    return np.stack([dataset.read(index, window=box, out_shape=shape).astype(common) for index in indexes])
 
 
 def read_window(dataset: Any, window: Window) -> NDArray[Any]:

@@ -66,8 +66,8 @@ def _doubt(dataset: Any, uri: str) -> str | None:
     if not _is_placed(dataset.transform):
         return _how_to_place(dataset, uri)
     shape, transform = dataset.shape, dataset.transform
-    assign = f"{ACCEPT}, or assign the right one: gdal_edit.py -a_srs {{}} {shlex.quote(uri)}"
-    unknown = assign.format("EPSG:<code>")
+    assign = f"{ACCEPT}, or assign the right one: gdal_edit.py -a_srs CODE {shlex.quote(uri)}"
+    unknown = assign.replace(" CODE ", " EPSG:<code> ")
     if not dataset.crs:
         return f"{uri} has no coordinate reference system; {unknown}"
     try:
@@ -75,7 +75,7 @@ def _doubt(dataset: Any, uri: str) -> str | None:
     except CRSError:
         return f"{uri} has a coordinate reference system that cannot be read; {unknown}"
     if not is_on_earth(crs):
-        right = assign.format(_code_of(crs.name))
+        right = assign.replace(" CODE ", f" {_code_of(crs.name)} ")
         return f"{uri} has the coordinate reference system '{crs.name}' ({crs.type_name}), no place on earth; {right}"
     if _starts_at_zero(shape, transform, crs):
         return (
@@ -94,15 +94,17 @@ def _is_placed(transform: Affine) -> bool:
 
 
 def _how_to_place(dataset: Any, uri: str) -> str:
+    if dataset.rpcs is not None:  # ground control points beside them are rough
+        beside = " and ground control points" if dataset.gcps[0] else ""
+        return (
+            f"{uri} has only RPCs{beside}; orthorectify it first (without an elevation model: -to RPC_HEIGHT=METRES, "
+            "the height of the ground above the ellipsoid, in place of RPC_DEM): "
+            f"gdalwarp -rpc -r bilinear -dstalpha -to RPC_DEM=dem.tif {shlex.quote(uri)} georeferenced.tif"
+        )
     if dataset.gcps[0]:
         return (
             f"{uri} has only ground control points; warp it first: "
             f"gdalwarp -r bilinear -dstalpha -co TILED=YES {shlex.quote(uri)} georeferenced.tif"
-        )
-    if dataset.rpcs is not None:
-        return (
-            f"{uri} has only RPCs; orthorectify it first: "
-            f"gdalwarp -rpc -to RPC_DEM=dem.tif {shlex.quote(uri)} georeferenced.tif"
         )
     return f"{uri} has no georeferencing; {ACCEPT}, or give it a position (QGIS georeferencer)"
 

@@ -1,12 +1,15 @@
 """What a user names, rasters and STAC items, as one scene."""
 
 import datetime
+import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
+from uvsam.raster.containers import SHOWN, images_in
 from uvsam.raster.mosaic import Colours, join
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.stac import Described, is_stac, read_items
@@ -26,7 +29,8 @@ def open_inputs(
     """The scene of one image, or of several that share a grid (see :func:`uvsam.raster.mosaic.join`).
 
     Args:
-        inputs: rasters as for ``open_scene``, STAC items and item collections; naming one twice changes nothing.
+        inputs: rasters as for ``open_scene``, STAC items and item collections, folders and archives of rasters; naming
+            one twice changes nothing.
         asset: key of the asset of STAC items, or three for red, green and blue. Default: see ``read_items``.
         acquired: day on which all were taken; warns where one of them says another. Default: what they say. One that
             says nothing is taken to be of the day of the others.
@@ -37,7 +41,31 @@ def open_inputs(
         GeoreferencingError: an input has no position, or inputs do not share a grid.
         SettingsError: an option that does not fit the inputs.
     """
-    names = dict.fromkeys([str(inputs)] if isinstance(inputs, str | Path) else map(str, inputs))
+    given = dict.fromkeys([str(inputs)] if isinstance(inputs, str | Path) else map(str, inputs))
+    held = {name: images_in(name) for name in given}
+    names = dict.fromkeys(one for several in held.values() for one in several)
+    if several := {name: inside for name, inside in held.items() if len(inside) > 1}:
+        with _said_of(several):
+            return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m)
+    return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m)
+
+
+@contextmanager
+def _said_of(several: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Errors of images that a folder or an archive holds, with what else can be given."""
+    try:
+        yield
+    except (SceneError, GeoreferencingError) as error:
+        name, inside = next(iter(several.items()))
+        shown = ", ".join(map(shlex.quote, inside[:SHOWN])) + (" ..." if len(inside) > SHOWN else "")
+        said = f"{name} holds {len(inside)} images, looked at as one: {error}. Or give one of them: {shown}"
+        raise type(error)(said) from error
+
+
+def _opened(
+    names: Iterable[str], bands: tuple[int, int, int] | None, asset: str | None, acquired: datetime.date | None,
+    allow_ungeoreferenced: bool, gsd_m: float | None,
+) -> Scene:  # fmt: skip
     images: list[Colours] = []
     for name in names:
         if is_stac(name):

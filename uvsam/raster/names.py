@@ -68,6 +68,18 @@ def exists(name: str) -> bool:
         return False
 
 
+def check_utf8(name: str) -> None:
+    """Refuse a name that Python keeps and GDAL does not take.
+
+    Raises:
+        SceneError: it is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise SceneError(f"the name of {name!a} is not UTF-8, which GDAL needs; rename it") from error
+
+
 def gdal_name(uri: str) -> str:
     """What GDAL calls what a user names; a file that is there is itself, however it is called."""
     if exists(uri):

@@ -1,20 +1,23 @@
 """One georeferenced image: what its header says."""
 
 import datetime
+import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
 from uvsam.raster.acquired import acquired_day
+from uvsam.raster.containers import of_several
 from uvsam.raster.georeference import read_grid
 from uvsam.raster.limits import check_limits
-from uvsam.raster.names import exists, gdal_name
+from uvsam.raster.names import check_utf8, exists, gdal_name
 from uvsam.raster.references import Part, References, check_regular
 from uvsam.raster.resolution import ground_resolution_m
 
@@ -85,12 +88,15 @@ def open_scene(
     references = References()
     references.follow(Part(gdal_name(uri)))
     with open_dataset(uri, driver) as dataset:
-        if dataset.count == 0 and dataset.subdatasets:
-            raise SceneError(f"{uri} holds several images; give one of them: {', '.join(dataset.subdatasets[:4])}")
+        if instead := of_several(dataset, uri, bands):
+            own = None if instead.startswith("<") else bands
+            return open_scene(
+                instead, bands=own, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m
+            )
         if dataset.width == 0 or dataset.height == 0:
             raise SceneError(f"{uri} has no pixels ({dataset.width} x {dataset.height})")
         rgb = _choose_bands(dataset, uri, bands)
-        dtype = dataset.dtypes[rgb[0] - 1]
+        dtype = str(np.result_type(*(dataset.dtypes[band - 1] for band in rgb)))
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
         geobox = read_grid(dataset, uri, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m)
@@ -135,8 +141,9 @@ def _check_exists(uri: str) -> None:
         raise SceneError("an image cannot come from a pipe, it is read several times; save it to a file first")
     if not is_remote(uri) and ":" not in uri and not uri.startswith(("/vsi", "<")):
         path = Path(uri)
-        if not uri or not path.exists():
+        if not uri or not exists(uri):
             raise SceneError(f"{uri or 'an image without a name'} does not exist")
+        check_utf8(str(path.absolute()))
         check_regular(path)
         if path.is_file() and path.stat().st_size == 0:
             raise SceneError(f"{uri} is an empty file; copy or download it again")
@@ -150,7 +157,9 @@ def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) ->
         return bands
     meanings = dataset.colorinterp
     if ColorInterp.palette in meanings:
-        raise SceneError(f"{uri} is a palette image; expand it first: gdal_translate -expand rgb {uri} rgb.tif")
+        raise SceneError(
+            f"{uri} is a palette image; give its colours as the image: {shlex.quote(f'vrt://{gdal_name(uri)}?expand=rgb')}"
+        )
     colours = [colour.name for colour in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)]
     names = [(text or "").strip().lower() for text in dataset.descriptions]
     for said in ([meaning.name for meaning in meanings], names):
@@ -160,7 +169,10 @@ def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) ->
     usable = [index for index, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
     if len(usable) < 3:
         count = f"{len(usable)} band" + ("s" if len(usable) > 1 else "")
-        raise SceneError(f"{uri} has {count}; red, green and blue are needed")
+        raise SceneError(
+            f"{uri} has {count}; red, green and blue are needed. --bands 1,1,1 takes grey for all three, which the "
+            "models have not learned; if they are in three files: rio stack --rgb RED GREEN BLUE -o rgb.tif"
+        )
     if len(usable) > 3:
         taken = ", ".join(map(str, usable[:3]))
         warnings.warn(
