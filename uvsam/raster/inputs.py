@@ -3,7 +3,7 @@
 import datetime
 import shlex
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +63,7 @@ def _said_of(several: Mapping[str, Sequence[str]]) -> Iterator[None]:
 
 
 def _opened(
-    names: Iterable[str], bands: tuple[int, int, int] | None, asset: str | None, acquired: datetime.date | None,
+    names: Collection[str], bands: tuple[int, int, int] | None, asset: str | None, acquired: datetime.date | None,
     allow_ungeoreferenced: bool, gsd_m: float | None,
 ) -> Scene:  # fmt: skip
     images: list[Colours] = []
