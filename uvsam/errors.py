@@ -1,5 +1,7 @@
 """Every error a user can meet. Each is also the built-in it resembles."""
 
+from typing import Any
+
 from uvsam.addresses import without_secrets
 
 
@@ -20,6 +22,23 @@ class GeoreferencingError(SceneError):
 
 class SettingsError(UvsamError, ValueError):
     """A setting has an impossible value, or two settings contradict each other."""
+
+
+class UsageError(SettingsError):
+    """A setting that does not exist, a value that it cannot have, or a file that holds no settings.
+
+    Attributes:
+        what: what is wrong with it.
+        setting: its name; empty where it is none of one setting.
+        of: the file that it is from, if it is from one.
+    """
+
+    def __init__(self, what: str, setting: str = "", of: str = "") -> None:
+        super().__init__(": ".join(part for part in (of, setting, what) if part))
+        self.what, self.setting, self.of = what, setting, of
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.setting, self.of)
 
 
 class CatalogError(UvsamError, LookupError):

@@ -10,6 +10,10 @@ from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.catalog.uvsam import Fuse
 from uvsam.dates import parse_day
 from uvsam.errors import SettingsError
+from uvsam.wording import wrong_setting
+
+EARTH_M2 = 5.1e14
+"""The surface of the earth: a larger area is a slip of the keyboard."""
 
 
 def _day(value: Any) -> datetime.date | None:
@@ -51,29 +55,28 @@ class PredictSettings(BaseModel):
     aoi: Path | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
     seed_threshold: float | None = Field(default=None, gt=0, lt=1)
-    min_area_m2: float | None = Field(default=None, ge=0)
+    min_area_m2: float | None = Field(default=None, ge=0, le=EARTH_M2)
     close_m: float | None = Field(default=None, ge=0, le=200)
-    min_hole_m2: float | None = Field(default=None, ge=0)
-    simplify_m: float | None = Field(default=None, ge=0)
+    min_hole_m2: float | None = Field(default=None, ge=0, le=EARTH_M2)
+    simplify_m: float | None = Field(default=None, ge=0, le=10_000)
     sam: str | None = None
     fuse: Fuse | None = None
-    window_m: float | None = Field(default=None, gt=0)
+    window_m: float | None = Field(default=None, gt=0, le=100_000)
     views: Literal[1, 2, 4, 8] = 1
     device: str = "auto"
     runtime: Literal["openvino", "torch"] | None = None
-    batch: int | None = Field(default=None, ge=1)
+    batch: int | None = Field(default=None, ge=1, le=4096)
     allow_ungeoreferenced: bool = False
-    gsd_m: float | None = Field(default=None, gt=0)
+    gsd_m: float | None = Field(default=None, gt=0, le=1000)
 
 
 def predict_settings(**given: Any) -> PredictSettings:
     """Check settings.
 
     Raises:
-        SettingsError: one of them is impossible; the message names it.
+        UsageError: one of them is unknown or impossible; the message names it.
     """
     try:
         return PredictSettings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingsError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+        raise wrong_setting(error, PredictSettings) from error

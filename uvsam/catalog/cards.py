@@ -5,10 +5,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from uvsam.documents import DocumentError, read_yaml
 from uvsam.errors import CatalogError
+from uvsam.wording import nearest, wrong_setting
 
 DEFAULT_MODEL = "uvsam-tiny"
 """Card that `predict` uses where the user names none."""
@@ -27,7 +28,7 @@ Card = TypeVar("Card", bound=BaseModel)
 class Strict(BaseModel):
     """Unknown fields are errors: a misspelt key must not be a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Network(Strict):
@@ -169,8 +170,11 @@ def card_path(name_or_path: str | Path, task: Task | None = "specialist") -> Pat
     named = [card for card in cards if card.stem == path.name]
     named = named or [card for card in cards if read_fields(card).get("encoder") == path.name]
     if not named:
+        known = list_cards(task)
+        near = nearest(name_or_path, known)
         raise CatalogError(
-            f"no model named '{name_or_path}'; known: {', '.join(list_cards(task))}; or give a card.yaml"
+            f"no model named '{name_or_path}'{f'; {near}?' if near else ';'} known: {', '.join(known)}; "
+            "or give a card.yaml"
         )
     return named[0]
 
@@ -195,12 +199,14 @@ def read_fields(path: Path) -> Any:
     """What a YAML file says, unchecked.
 
     Raises:
-        CatalogError: it is not YAML.
+        CatalogError: it is not YAML, or cannot be read.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path} is not a YAML file") from error
+        return read_yaml(path)
+    except DocumentError as error:
+        raise CatalogError(str(error)) from error
+    except OSError as error:
+        raise CatalogError(f"cannot read {path}: {error.strerror}") from error
 
 
 def task_of(fields: Any) -> Any:
@@ -217,9 +223,7 @@ def checked_card(kind: type[Card], fields: Any, path: Path) -> Card:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CatalogError(f"{path}: {where or 'card'}: {first['msg']}") from error
+        raise CatalogError(str(wrong_setting(error, kind, str(path)))) from error
 
 
 def verified_weights(name_or_path: str | Path = BUNDLED_SPECIALIST) -> Path:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import yaml
 from pydantic import Field, ValidationError
 
-from uvsam.catalog.cards import Strict, catalog_folder
+from uvsam.catalog.cards import Strict, catalog_folder, read_fields
 from uvsam.errors import CatalogError
+from uvsam.wording import wrong_setting
 
 
 class DatasetCard(Strict):
@@ -47,6 +47,6 @@ def dataset_cards() -> list[DatasetCard]:
 
 def _read(path: Path) -> DatasetCard:
     try:
-        return DatasetCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise CatalogError(f"{path} is not a data set card: {' '.join(str(error).split())}") from error
+        return DatasetCard.model_validate(read_fields(path))
+    except ValidationError as error:
+        raise CatalogError(f"not a data set card: {wrong_setting(error, DatasetCard, str(path))}") from error

@@ -12,7 +12,8 @@ import click
 
 from uvsam.addresses import cleaned
 from uvsam.cli.console import Manner, manner
-from uvsam.errors import UvsamError
+from uvsam.errors import UsageError, UvsamError
+from uvsam.wording import instead, shown
 
 
 class Answer(NamedTuple):
@@ -94,7 +95,13 @@ class Command(click.Command):
         return with_habits(self, super().get_params(ctx), [CONFIG, *MANNERS])
 
     def invoke(self, ctx: click.Context) -> Any:
-        return tell(super().invoke(ctx))
+        try:
+            return tell(super().invoke(ctx))
+        except UsageError as error:
+            options = {param.name: param.opts[0] for param in self.params if isinstance(param, click.Option)}
+            if error.of or error.setting not in options:
+                raise
+            raise UsageError(error.what, options[error.setting]) from error
 
 
 class Group(click.Group):
@@ -104,6 +111,14 @@ class Group(click.Group):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return with_habits(self, super().get_params(ctx), MANNERS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(f"No such command {shown(args[0])}{instead(args[0], known)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         return tell(super().invoke(ctx))

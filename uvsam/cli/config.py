@@ -1,13 +1,13 @@
 """``--config FILE``: options of a command from a YAML file, as if they had been typed."""
 
-import datetime
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
+
+from uvsam.documents import DocumentError, read_yaml
+from uvsam.wording import instead, shown
 
 
 class ConfigError(click.ClickException):
@@ -32,10 +32,8 @@ def read_config(path: str, params: Iterable[click.Parameter]) -> dict[str, Any]:
     for name, value in _read(path).items():
         option = options.get(_key(str(name)))
         if option is None:
-            near = difflib.get_close_matches(_key(str(name)), options, n=1, cutoff=0.5)
-            known = [key.replace("_", "-") for key in near or sorted(options) if len(key) > 1]
-            hint = "do you mean" if near else "known are"
-            raise ConfigError(f"{path}: '{name}' is no option; {hint} {', '.join(known)}")
+            known = sorted(key.replace("_", "-") for key in options if len(key) > 1)
+            raise ConfigError(f"{path}: {shown(name)} is no option{instead(name, known)}")
         assert option.name is not None
         if option.name in found:
             raise ConfigError(f"{path}: '{name}' stands there twice")
@@ -50,13 +48,11 @@ def _key(name: str) -> str:
 
 def _read(path: str) -> dict[Any, Any]:
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        given = read_yaml(Path(path))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1})"
-        raise ConfigError(f"{path} is not a YAML file{where}") from error
+    except DocumentError as error:
+        raise ConfigError(str(error)) from error
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -71,5 +67,16 @@ def _as_typed(path: str, name: str, value: Any, option: click.Option) -> Any:
         raise ConfigError(f"{path}: '{name}' needs a value or a list of values")
     if option.is_flag and isinstance(value, bool):
         return value
-    words = [part.isoformat() if isinstance(part, datetime.date) else str(part) for part in parts]
+    words = [_word(path, name, part) for part in parts]
     return words if option.multiple else ",".join(words)
+
+
+def _word(path: str, name: str, value: Any) -> str:
+    """A value as it would be typed."""
+    try:
+        word = str(value)
+    except ValueError:  # Python refuses to write numbers of thousands of digits
+        word = "\0"
+    if value is None or "\0" in word:
+        raise ConfigError(f"{path}: '{name}' cannot be {shown(value)}")
+    return word

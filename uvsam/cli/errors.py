@@ -11,16 +11,17 @@ import click
 
 from uvsam.addresses import without_secrets
 from uvsam.cli.process import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated
-from uvsam.errors import IncompleteError, OutputError, UvsamError, WorkerError
+from uvsam.errors import IncompleteError, OutputError, UsageError, UvsamError, WorkerError
 
 EXIT_ERROR = 1
+EXIT_USAGE = 2
 EXIT_INCOMPLETE = 3
 EXIT_OUTPUT = 4
 
 EXIT_STATUS = {
     0: "done",
     EXIT_ERROR: "what was given cannot be used (image, labels, model, settings), or an unexpected error",
-    2: "usage: an unknown command or option, a value that is none, or a wrong file of --config",
+    EXIT_USAGE: "usage: an unknown command, option or setting, a value that is none, or a wrong file of settings",
     EXIT_INCOMPLETE: "incomplete: parts failed or workers were lost; the same command goes on from there",
     EXIT_OUTPUT: "the result cannot be written: it exists, the folder is missing, the disk is full",
     EXIT_INTERRUPTED: "interrupted by Ctrl-C; the same command goes on from there, where the command says so",
@@ -33,6 +34,8 @@ def status_of(error: UvsamError) -> int:
     """The exit status of one of our errors."""
     if isinstance(error, IncompleteError | WorkerError):
         return EXIT_INCOMPLETE
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
     return EXIT_OUTPUT if isinstance(error, OutputError) else EXIT_ERROR
 
 

@@ -1,19 +1,34 @@
 """What a training run is: read from YAML, checked before anything starts."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from uvsam.catalog.cards import BUNDLED_SPECIALIST, Network, check_chip
 from uvsam.catalog.uvsam import Fuse, Withheld
-from uvsam.errors import SettingsError
+from uvsam.documents import DocumentError, read_yaml
+from uvsam.errors import SettingsError, UsageError
+from uvsam.wording import instead, shown, wrong_setting
+
+MOST = 10**8
+"""Steps and samples that can be asked for; what is more is a slip of the keyboard."""
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_meant(cls, value: Any, about: ValidationInfo) -> Any:
+        """Of what pydantic would take: neither ``yes`` for the number 1, nor text that no file can be called."""
+        if isinstance(value, bool) and cls.model_fields[str(about.field_name)].annotation in (int, float):
+            raise ValueError(f"{shown(value)} is no number")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"{shown(value)} has a NUL character")
+        return value
 
 
 class Source(Strict):
@@ -58,13 +73,13 @@ class Augmentation(Strict):
         grey: share of the samples without colour.
     """
 
-    scale: float = Field(default=1.4, ge=1)
+    scale: float = Field(default=1.4, ge=1, le=16)
     rotate: float = Field(default=0.5, ge=0, le=1)
     turn: float = Field(default=1.0, ge=0, le=1)
     colour: float = Field(default=0.3, ge=0, le=1)
     hue: float = Field(default=0.0, ge=0, le=0.5)
     degrade: float = Field(default=0.3, ge=0, le=1)
-    coarsen: float = Field(default=1.0, ge=1)
+    coarsen: float = Field(default=1.0, ge=1, le=16)
     grey: float = Field(default=0.05, ge=0, le=1)
 
     @property
@@ -78,8 +93,8 @@ class Validation(Strict):
     """Ground that is kept out of training: squares of ``block_m`` metres, chosen by ``seed``, ``share`` of all."""
 
     share: float = Field(default=0.15, ge=0, lt=1)
-    block_m: float = Field(default=400.0, gt=0)
-    samples: int = Field(default=64, ge=1)
+    block_m: float = Field(default=400.0, ge=1, le=1e6)
+    samples: int = Field(default=64, ge=1, le=MOST)
 
 
 class TrainingRun(Strict):
@@ -99,29 +114,36 @@ class TrainingRun(Strict):
         licence, trained_on, summary, limits: copied into the card.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str
     output: Path
     encoder_weights: str = "random"
     classes: tuple[str, ...] = ("other", "village")
-    gsd_m: float = Field(default=0.9, gt=0)
-    crop_px: int = Field(default=512, ge=64)
+    gsd_m: float = Field(default=0.9, ge=0.01, le=1000)
+    crop_px: int = Field(default=512, ge=64, le=8192)
     sources: tuple[Source, ...] = Field(min_length=1)
     augmentation: Augmentation = Augmentation()
     validation: Validation = Validation()
-    steps: int = Field(default=2000, ge=1)
-    steps_per_epoch: int = Field(default=100, ge=1)
-    batch: int = Field(default=8, ge=1)
+    steps: int = Field(default=2000, ge=1, le=MOST)
+    steps_per_epoch: int = Field(default=100, ge=1, le=MOST)
+    batch: int = Field(default=8, ge=1, le=4096)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     average_decay: float = Field(default=0.995, ge=0, lt=1)
     precision: Literal["auto", "32", "bf16"] = "auto"
-    seed: int = 0
-    threads: int = Field(default=0, ge=0)
-    workers: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    threads: int = Field(default=0, ge=0, le=1024)
+    workers: int = Field(default=0, ge=0, le=1024)
     summary: str = "Trained with uvsam train."
     licence: str = "as the training data"
     trained_on: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_file(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError(f"{shown(value)} is no name of files: letters, digits, '.', '_' and '-', at most 100")
+        return value
 
     @field_validator("crop_px")
     @classmethod
@@ -135,9 +157,11 @@ class TrainingRun(Strict):
         if len(self.classes) < 2 or self.classes[-1] != "village":
             raise ValueError("classes must have at least two entries, the last one 'village'")
         for source in self.all_sources:
-            unknown = set(source.values.values()) - {*self.classes, "other"}
-            if unknown:
-                raise ValueError(f"source '{source.name}' maps labels to unknown classes {sorted(unknown)}")
+            known = dict.fromkeys((*self.classes, "other"))
+            for value, meaning in source.values.items():
+                if meaning not in known:
+                    unknown = f"source '{source.name}' maps labels {value} to unknown classes"
+                    raise ValueError(f"{unknown}: {shown(meaning)}{instead(meaning, known)}")
         return self
 
     @property
@@ -159,8 +183,8 @@ class SpecialistTraining(TrainingRun):
 
     specialist: str | None = None
     network: Network = Network()
-    chip_px: int = Field(default=768, ge=64)
-    halo_px: int = Field(default=128, ge=0)
+    chip_px: int = Field(default=768, ge=64, le=8192)
+    halo_px: int = Field(default=128, ge=0, le=4096)
     dice_weight: float = Field(default=0.5, ge=0)
 
     @model_validator(mode="after")
@@ -189,8 +213,8 @@ class GeneralistTraining(TrainingRun):
     """
 
     encoder: Literal["tiny"] = "tiny"
-    decoder_mlp: int = Field(default=512, ge=16)
-    masks: int = Field(default=3, ge=1)
+    decoder_mlp: int = Field(default=512, ge=16, le=1 << 16)
+    masks: int = Field(default=3, ge=1, le=1000)
     village_share: float = Field(default=0.5, ge=0, le=1)
     min_mask_cells: int = Field(default=200, ge=1)
     specialist: str | None = None
@@ -238,7 +262,7 @@ class UvSamTraining(SpecialistTraining):
     without: tuple[Withheld, ...] = ()
     min_prompt_m2: float = Field(default=1000.0, ge=0)
     prompt_gain: float = Field(default=3.0, gt=0)
-    prompts: int = Field(default=4, ge=1)
+    prompts: int = Field(default=4, ge=1, le=1000)
     truth_prompts: float = Field(default=0.25, ge=0, le=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     views: int = Field(default=8, ge=1, le=8)
@@ -297,31 +321,29 @@ def load_training(kind: type[Run], path: Path | None, overrides: dict[str, Any] 
         path: default: :data:`FROM_LABELS`.
 
     Raises:
-        SettingsError: the file is missing, not YAML, or a setting is wrong (the message names it).
+        SettingsError: the file is missing.
+        UsageError: it is not YAML, or a setting is unknown or impossible (the message names it).
     """
     fields = (FROM_LABELS if path is None else _read_with_base(path, depth=0)) | (overrides or {})
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        of = "" if path is None else f"{path}: "
-        raise SettingsError(f"{of}{where or 'settings'}: {first['msg']}") from error
+        raise wrong_setting(error, kind, "" if path is None else str(path)) from error
 
 
 def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
     if depth > 5:
-        raise SettingsError(f"{path}: 'base' or 'sources' goes round in a circle")
+        raise UsageError(f"{path}: 'base' or 'sources' goes round in a circle")
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = read_yaml(path)
     except FileNotFoundError as error:
         raise SettingsError(f"no training file at {path}") from error
     except OSError as error:
         raise SettingsError(f"cannot read the training file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not a YAML file") from error
+    except DocumentError as error:
+        raise UsageError(str(error)) from error
     if not isinstance(fields, dict):
-        raise SettingsError(f"{path} must hold settings, one 'name: value' a line")
+        raise UsageError(f"{path} must hold settings, one 'name: value' a line")
     sources = fields.get("sources", [])
     if isinstance(sources, str):
         sources = [sources]
@@ -329,11 +351,15 @@ def _read_with_base(path: Path, depth: int) -> dict[str, Any]:
         parts = [_sources_of(path.parent / s, depth) if isinstance(s, str) else [s] for s in sources]
         fields["sources"] = [source for part in parts for source in part]
     base = fields.pop("base", None)
-    return fields if base is None else _read_with_base(path.parent / str(base), depth + 1) | fields
+    if base is None:
+        return fields
+    if not isinstance(base, str):
+        raise UsageError(f"{shown(base)} is no name of a file", "base", str(path))
+    return _read_with_base(path.parent / base, depth + 1) | fields
 
 
 def _sources_of(path: Path, depth: int) -> list[Any]:
     sources = _read_with_base(path, depth + 1).get("sources")
     if not isinstance(sources, list):
-        raise SettingsError(f"{path} has no list of sources")
+        raise UsageError(f"{path} has no list of sources")
     return sources
