@@ -160,5 +160,5 @@ def test_training_can_start_from_the_bundled_model(
         ({"network": {"arch": "fcn"}}, "brings its own network"),
     ):
         training.write_text(yaml.safe_dump(start | wrong))
-        assert run(["train", "specialist", str(training)]) == 1
+        assert run(["train", "specialist", str(training)]) == 2
         assert message in capsys.readouterr().err

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from uvsam.cli.commands import Answer, Command
-from uvsam.cli.console import progress_display
+from uvsam.cli.console import progress_display, say
+
+if TYPE_CHECKING:
+    from uvsam.training.survey import LabelSurvey
 
 Result = TypeVar("Result")
 
@@ -74,9 +77,10 @@ def specialist(
 
         known = images or tuple(reviewed_images(labels) if is_review(labels) else ())
         chosen |= from_labels(labels, known)
-    card = _train(train_specialist, load_training(SpecialistTraining, config, chosen), resume)
-    use = f"use it: uvsam predict IMAGE --model {card} --out villages.gpkg"
-    return _answer(load_card(card), card, [f"model: {card}", use])
+    training = load_training(SpecialistTraining, config, chosen)
+    path, surveys = _train(train_specialist, training, resume)
+    card = load_card(path)
+    return _answer(card, path, [_threshold_line(card)], surveys, _use(training, "--model", path))
 
 
 @click.command(cls=Command)
@@ -95,8 +99,9 @@ def generalist(config: Path, resume: bool, **given: Any) -> Answer:
     from uvsam.training.config import GeneralistTraining, load_training
     from uvsam.workflows.train import train_generalist
 
-    card = _train(train_generalist, load_training(GeneralistTraining, config, _chosen(given)), resume)
-    return _answer(load_generalist_card(card), card, [f"model: {card}"])
+    training = load_training(GeneralistTraining, config, _chosen(given))
+    card, surveys = _train(train_generalist, training, resume)
+    return _answer(load_generalist_card(card), card, [], surveys, _use(training, "--sam", card))
 
 
 @click.command(cls=Command)
@@ -117,26 +122,77 @@ def uvsam(config: Path, resume: bool, **given: Any) -> Answer:
     from uvsam.workflows.train import train_uvsam
 
     training = load_training(UvSamTraining, config, _chosen(given))
-    trained = _train(partial(train_uvsam, cache=named_cache()), training, resume)
+    trained, surveys = _train(partial(train_uvsam, cache=named_cache()), training, resume)
     card = load_uvsam_card(trained.card)
-    lines = [f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})" for quality in card.quality]
-    counts = {}
+    counts, lines = {}, []
     if training.augmentation.views_only:
         counts = {"embeddings_computed": trained.embeddings_computed, "embeddings_reused": trained.embeddings_reused}
-        lines.insert(0, f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused")
-    return _answer(card, trained.card, [*lines, f"model: {trained.card}"], counts)
+        lines = [f"embeddings: {trained.embeddings_computed} computed, {trained.embeddings_reused} reused"]
+    return _answer(card, trained.card, lines, surveys, _use(training, "--model", trained.card), counts)
 
 
-def _answer(card: Any, path: Path, lines: Sequence[str], counts: Mapping[str, int] | None = None) -> Answer:
-    data = {"card": path, "quality": [quality.model_dump() for quality in card.quality], **(counts or {})}
-    return Answer(data, lambda: click.echo("\n".join(lines)))
+def _answer(
+    card: Any,
+    path: Path,
+    lines: Sequence[str],
+    surveys: Sequence["LabelSurvey"],
+    use: str,
+    counts: Mapping[str, int] | None = None,
+) -> Answer:
+    """What was measured, and what to do next."""
+    data = {
+        "card": path, "quality": [quality.model_dump() for quality in card.quality],
+        "sources": [survey.as_data() for survey in surveys], "next": use, **(counts or {}),
+    }  # fmt: skip
+    measured = [f"{quality.measure}: {quality.value:.3f} ({quality.tested_on})" for quality in card.quality]
+    told = [*measured, *lines, f"model: {path}", f"use it: {use}"]
+    return Answer(data, lambda: click.echo("\n".join(told)))
+
+
+def _threshold_line(card: Any) -> str:
+    if not card.quality:
+        how = "not measured, as no ground was held out (validation.share)"
+    elif max(quality.value for quality in card.quality) > 0:
+        how = "the best on held-out ground; predict takes it from the card"
+    else:
+        how = "not measured, as no village was found on held-out ground; train longer, or hold out other blocks (seed)"
+    return f"threshold: {card.calibration.threshold:g}, {how}"
+
+
+def _use(training: Any, option: str, card: Path) -> str:
+    """A command that uses the model, on an image that it was trained on, where there is one."""
+    from uvsam.training.data import rasters_in
+
+    image = next(iter(rasters_in(training.sources[0].images)), training.sources[0].images)
+    return shlex.join(["uvsam", "predict", str(image), option, str(card), "--out", "villages.gpkg"])
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _train(train: Callable[..., Result], training: Any, resume: bool) -> Result:
-    """Train with the user's command in the card, and with its progress on the terminal."""
+def _train(train: Callable[..., Result], training: Any, resume: bool) -> tuple[Result, list["LabelSurvey"]]:
+    """Train with the user's command in the card, and with its progress on the terminal; what the labels say is told
+    before."""
+    surveys: list[LabelSurvey] = []
+
+    def tell(found: Sequence["LabelSurvey"]) -> None:
+        surveys.extend(found)
+        for line in _survey_lines(found):
+            say(line)
+
+    command = shlex.join(["uvsam", *sys.argv[1:]])
     with progress_display() as progress:
-        return train(training, resume=resume, command=shlex.join(["uvsam", *sys.argv[1:]]), progress=progress)
+        return train(training, resume=resume, command=command, progress=progress, tell=tell), surveys
+
+
+def _survey_lines(surveys: Sequence["LabelSurvey"]) -> list[str]:
+    """A table of the sources in lines of text."""
+    rows = [("source", "images", "labelled", "village", "label values (share of the ground)", "not found")]
+    for survey in surveys:
+        values = ", ".join(f"{value} ({share:.1%})" for value, share in survey.values.items())
+        village = "" if survey.village_share is None else f"{survey.village_share:.1%}"
+        lost = ", ".join(map(str, survey.not_found)) or "-"
+        rows.append((survey.name, str(survey.images), f"{survey.labelled_km2:.3g} km2", village, values, lost))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

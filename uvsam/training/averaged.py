@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -29,6 +30,24 @@ class AveragedModule(L.LightningModule):
         """Exponential moving average that forgets the start of training."""
         decay = min(self.run.average_decay, (1 + float(seen)) / (10 + float(seen)))
         return average + (1 - decay) * (current - average) if current.is_floating_point() else current
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """What chance decides in a step, as in dropout, depends on the seed and the step alone: a run that was stopped
+        goes on as it would have."""
+        drawn = np.random.SeedSequence([self.run.seed, self.global_step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(drawn[0]))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the epoch that follows. A checkpoint is made before Lightning has counted its epoch as done, so it
+        would begin with a short one, and from there on with other samples than without a stop."""
+        loop = checkpoint["loops"]["fit_loop"]
+        epochs = checkpoint["global_step"] // self.run.steps_per_epoch
+        for counts in loop["epoch_progress"].values():
+            counts.update(dict.fromkeys(counts, epochs))
+        for name in ("batch_progress", "scheduler_progress"):
+            counts = loop[f"epoch_loop.{name}"]["current"]
+            counts.update(dict.fromkeys(counts, 0))
+        loop["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.average.update_parameters(self.network)

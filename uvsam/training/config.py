@@ -16,6 +16,9 @@ from uvsam.wording import instead, shown, wrong_setting
 MOST = 10**8
 """Steps and samples that can be asked for; what is more is a slip of the keyboard."""
 
+IGNORED = "ignore"
+"""Meaning of label values that say nothing."""
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,8 +40,8 @@ class Source(Strict):
     Attributes:
         images: a folder of rasters, or one raster.
         labels: a folder of label rasters, one label raster, or a vector file of village polygons (GPKG ...).
-        values: what the values of label rasters mean: a class, or ``other`` for "anything but village". Values that
-            are not listed are ignored. For polygons, inside is village and outside is other.
+        values: what the values of label rasters mean: a class, ``other`` for "anything but village", or ``ignore``.
+            All values that occur have to be listed. For polygons, inside is village and outside is other.
         weight: share of the samples, relative to the other sources.
         village_share: share of the samples that are centred on a village, if there are any.
         bounds: only this rectangle (left, bottom, right, top in the images' CRS) is used.
@@ -157,7 +160,7 @@ class TrainingRun(Strict):
         if len(self.classes) < 2 or self.classes[-1] != "village":
             raise ValueError("classes must have at least two entries, the last one 'village'")
         for source in self.all_sources:
-            known = dict.fromkeys((*self.classes, "other"))
+            known = dict.fromkeys((*self.classes, "other", IGNORED))
             for value, meaning in source.values.items():
                 if meaning not in known:
                     unknown = f"source '{source.name}' maps labels {value} to unknown classes"

@@ -7,6 +7,7 @@ bands by colour interpretation, one stretch per file.
 
 import functools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,20 @@ from uvsam.errors import LabelError
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.training.config import Source
+from uvsam.training.survey import FRACTIONAL
 from uvsam.vectors.corrections import Labels, is_review, read_corrections
 from uvsam.vectors.layer_files import PARQUET, named
 from uvsam.vectors.polygon_files import polygon_layer, read_polygons
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", *PARQUET}
 RASTER_GLOB = r"^(?!\.).*\.(tiff?|vrt|jp2|img)$"
+
+
+def rasters_in(path: Path) -> list[Path]:
+    """The rasters that are read of a source: those of a folder, or the one."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if re.match(RASTER_GLOB, file.name))
 
 
 @functools.lru_cache(maxsize=256)
@@ -94,9 +103,17 @@ class LabelRasters(RasterDataset):
         for path in self.index.cx[x.start : x.stop, y.start : y.stop].filepath:
             values, there = _warp(path, [1], (x, y, t), self.crs, Resampling.nearest)
             there &= ~labelled
-            mask[there] = values[0][there].astype(np.int64)
+            mask[there] = _whole(values[0][there])
             labelled |= there
         return {"mask": torch.from_numpy(mask), "labelled": torch.from_numpy(labelled)}
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Label values as whole numbers; what is none has a value of its own, which no source can list."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    whole = np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**31)
+    return np.where(whole, values, FRACTIONAL).astype(np.int64)
 
 
 class VillagePolygons(VectorDataset):
@@ -155,6 +172,7 @@ def open_source(source: Source) -> GeoDataset:
     if named(source.labels).file.suffix.lower() in VECTOR_SUFFIXES:
         return _with_polygons(source)
     images, labels = _open(SceneImages, source.images, source), _open(LabelRasters, source.labels, source)
+    _of_one_band(labels, source)
     try:
         return IntersectionDataset(images, labels)
     except RuntimeError as error:
@@ -166,6 +184,15 @@ def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDatase
         return kind(str(path), cache=False)
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise LabelError(f"source '{source.name}': no georeferenced raster at {path}") from error
+
+
+def _of_one_band(labels: RasterDataset, source: Source) -> None:
+    """Whether labels are labels, and not a picture of them in colours."""
+    for path in labels.index.filepath:
+        with rasterio.open(path) as dataset:
+            bands = [colour for colour in dataset.colorinterp if colour != ColorInterp.alpha]
+        if len(bands) != 1:
+            raise LabelError(f"source '{source.name}': {path} has {len(bands)} bands; labels are a raster of one band")
 
 
 class _PolygonsOverImages(IntersectionDataset):

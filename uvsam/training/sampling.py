@@ -18,7 +18,8 @@ from uvsam.errors import LabelError
 from uvsam.raster.resolution import ground_resolution_m
 from uvsam.training.augment import Augment
 from uvsam.training.config import Source, TrainingRun, Validation
-from uvsam.training.data import open_source
+from uvsam.training.data import LabelRasters, open_source
+from uvsam.training.survey import Counts, check_values, look_over
 from uvsam.training.targets import IGNORE, TargetTable
 
 SEEN_SHARE = 0.5
@@ -80,7 +81,14 @@ class LabelledSource:
         self.dataset = open_source(source)
         self.rows = rows
         unit = units_per_metre(self.dataset)
-        self.ground = self._scan(village_rows, unit, (8 * gsd_m * unit[0], 8 * gsd_m * unit[1]))
+        counts = Counts()
+        self.ground = self._scan(village_rows, unit, (8 * gsd_m * unit[0], 8 * gsd_m * unit[1]), counts)
+        images, labels = self.dataset.datasets  # type: ignore[attr-defined]  # an intersection has them
+        corrections = getattr(labels, "seen", None) is not None
+        self.survey = look_over(
+            source, counts, images=len(images.index), cell_m2=(8 * gsd_m) ** 2, corrections=corrections
+        )
+        check_values(source, self.survey, list(labels.index.filepath) if isinstance(labels, LabelRasters) else [])
 
     def read(self, query: Any) -> tuple[torch.Tensor, NDArray[np.uint8], NDArray[np.bool_]]:
         """Image (3, H, W), label rows (H, W) with 0 where there is none, and validity (H, W)."""
@@ -101,7 +109,9 @@ class LabelledSource:
             within &= ~_in_box(x, y, self.source.exclude_bounds)
         return within
 
-    def _scan(self, village_rows: NDArray[np.float32], unit: tuple[float, float], cell: tuple[float, float]) -> Ground:
+    def _scan(
+        self, village_rows: NDArray[np.float32], unit: tuple[float, float], cell: tuple[float, float], counts: Counts
+    ) -> Ground:
         labelled, village, seen = [], [], []
         for geometry in self.dataset.index.geometry:
             left, bottom, right, top = geometry.bounds
@@ -111,15 +121,14 @@ class LabelledSource:
                     lines = max(1, round((min(top, y + SCAN_PX * cell[1]) - y) / cell[1]))
                     query = query_at(x, y, columns, lines, cell)
                     sample = self.dataset[query]
-                    _, rows, _ = self._read(sample, query)
+                    _, rows, valid = self._read(sample, query)
+                    raw = sample["mask"].numpy()[valid & sample["labelled"].numpy()]
+                    counts.add(raw, village_rows[rows[rows != IGNORE]])
                     points = np.stack(grid_xy(query), axis=-1)
                     labelled.append(points[rows != IGNORE])
                     village.append(points[village_rows[rows] == 1])
                     seen.append(points[(rows != IGNORE) & sample.get("seen", torch.zeros(1, dtype=torch.bool)).numpy()])
-        ground = Ground(unit, cell, *(np.concatenate(parts) for parts in (labelled, village, seen)))
-        if not len(ground.labelled):
-            raise LabelError(f"source '{self.source.name}' has no labelled pixel inside its images and bounds")
-        return ground
+        return Ground(unit, cell, *(np.concatenate(parts) for parts in (labelled, village, seen)))
 
 
 def query_at(left: float, bottom: float, columns: int, lines: int, step: tuple[float, float]) -> Any:

@@ -71,5 +71,6 @@ class SpecialistModule(AveragedModule):
     def on_validation_epoch_end(self) -> None:
         hits, alarms, villages = self.counts
         iou = hits / (villages + alarms).clamp(min=1)
-        best = int(iou.argmax())
+        # of equally good ones that in the middle: where nothing is found, all are
+        best = int(torch.where(iou == iou.max(), (THRESHOLDS - 0.5).abs(), torch.inf).argmin())
         self.log_dict({"val_iou": iou[best].float(), "val_threshold": THRESHOLDS[best]}, prog_bar=True)

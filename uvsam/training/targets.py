@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uvsam.training.config import Source
+from uvsam.training.config import IGNORED, Source
 
 IGNORE = 0
 """Row of pixels without a label."""
@@ -41,6 +41,8 @@ def target_table(sources: Sequence[Source], classes: Sequence[str]) -> TargetTab
     for source in sources:
         lookup = np.full(256, IGNORE, np.uint8)
         for value, meaning in source.values.items():
+            if meaning == IGNORED:
+                continue
             row = np.zeros(count)
             if meaning == "other":
                 row[:-1] = 1 - source.loose_share

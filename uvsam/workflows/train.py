@@ -1,16 +1,17 @@
 """Train a model and write its weights and card."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scipy.special import expit, logit
 from torch import nn
 
 from uvsam.catalog.cache import generalist_weights
 from uvsam.catalog.cards import ModelCard, Quality, file_sha256
 from uvsam.catalog.generalists import GeneralistCard
 from uvsam.catalog.uvsam import GeneralistPart, UvSamCard
-from uvsam.errors import SettingsError
+from uvsam.errors import UsageError
 from uvsam.models.encoders import ENCODERS, EncoderSpec
 from uvsam.models.networks import build_network
 from uvsam.models.sam.generalist import GeneralistRecipe, load_generalist
@@ -22,30 +23,44 @@ from uvsam.training.config import GeneralistTraining, SpecialistTraining, Traini
 from uvsam.training.embeddings import EmbeddingCache
 from uvsam.training.generalist import GeneralistModule, PromptedMixture
 from uvsam.training.initial import initialise_encoder
-from uvsam.training.sampling import Mixture, open_sources
+from uvsam.training.sampling import LabelledSource, Mixture, open_sources
 from uvsam.training.specialist import SpecialistModule
-from uvsam.training.targets import target_table
+from uvsam.training.survey import LabelSurvey, check_shares
+from uvsam.training.targets import TargetTable, target_table
 from uvsam.training.tiling import TiledMixture, TileSampler
 from uvsam.training.uvsam import UvSamModule
 from uvsam.workflows.fitting import export_model, fit, start
 from uvsam.workflows.judging import judge_tiles
 
+Told = Callable[[Sequence[LabelSurvey]], None]
+"""Is given what the labels of each source say, before the first step."""
+
+
+def untold(surveys: Sequence[LabelSurvey]) -> None:
+    """Nobody asked."""
+
 
 def train_specialist(
-    config: SpecialistTraining, *, resume: bool = True, command: str = "", progress: Progress = silent
+    config: SpecialistTraining,
+    *,
+    resume: bool = True,
+    command: str = "",
+    progress: Progress = silent,
+    tell: Told = untold,
 ) -> Path:
     """Train, keeping a checkpoint every epoch, and write ``<output>/<name>.yaml`` with its weights beside it.
 
     Args:
         resume: go on from the last checkpoint in ``config.output``, if there is one.
         command: what the card says the model was made by.
+        tell: is given what the labels say, before the first step.
 
     Returns:
         Path of the card, ready for ``uvsam predict --model``.
 
     Raises:
         OutputError: the folder cannot be written to.
-        LabelError, SceneError: a source cannot be used.
+        LabelError, SceneError: a source cannot be used, or there is nothing in it to learn from.
         SettingsError: the checkpoint or the encoder's weights are of another network, or a setting contradicts the
             specialist to start from.
         CatalogError: that specialist is not here.
@@ -61,16 +76,50 @@ def train_specialist(
     table = target_table(config.sources, config.classes)
     module = SpecialistModule(network, card, table, config)
 
+    sources = _open_sources(config, table, progress, tell)
+    measured = fit(module, Mixture(sources, config), sources, config, resume=resume, progress=progress)
+    card = at_threshold(card, measured)
+    best = f"the village class at threshold {card.calibration.threshold:.2f}"
+    quality = _held_out_quality(measured, (("val_iou", best),), config, command)
+    return export_model(module.average.module, card, config.output, quality)
+
+
+def at_threshold(card: ModelCard, measured: Mapping[str, float]) -> ModelCard:
+    """A card that draws outlines where they were best on held-out ground, and begins regions that much earlier, too.
+
+    Args:
+        measured: ``val_iou`` and ``val_threshold``, which is one of scores that are not calibrated.
+    """
+    if not measured.get("val_iou"):  # nothing was held out, or nothing was found there
+        return card
+    now = card.calibration
+    threshold = float(logit(measured["val_threshold"])) / now.temperature + now.offset
+    seed = float(logit(now.seed_threshold)) + threshold - float(logit(now.threshold))
+    scores = {
+        name: round(min(max(float(expit(value)), 0.001), 0.999), 4)
+        for name, value in (("threshold", threshold), ("seed_threshold", seed))
+    }
+    return card.model_copy(update={"calibration": now.model_copy(update=scores)})
+
+
+def _open_sources(config: TrainingRun, table: TargetTable, progress: Progress, tell: Told) -> list[LabelledSource]:
+    """Open the sources, tell what their labels say, and stop where there is nothing to learn from."""
     progress("opening sources", 0, 0)
     sources = open_sources(config, table)
-    measured = fit(module, Mixture(sources, config), sources, config, resume=resume, progress=progress)
-    best = f"the village class at threshold {measured.get('val_threshold', 0.5):.2f}"
-    quality = _held_out_quality(measured, (("val_iou", best),), config, command)
-    return export_model(module.average.module, module.card, config.output, quality)
+    surveys = [source.survey for source in sources]
+    tell(surveys)
+    if isinstance(config, SpecialistTraining):  # a generalist can learn from outlines of anything
+        check_shares(surveys)
+    return sources
 
 
 def train_generalist(
-    config: GeneralistTraining, *, resume: bool = True, command: str = "", progress: Progress = silent
+    config: GeneralistTraining,
+    *,
+    resume: bool = True,
+    command: str = "",
+    progress: Progress = silent,
+    tell: Told = untold,
 ) -> Path:
     """Train a generalist as a refiner of rough masks, and write its card with its weights beside it.
 
@@ -82,14 +131,15 @@ def train_generalist(
     start(config)
     specialist = None if config.specialist is None else load_specialist(ModelRecipe(config.specialist))
     spec = ENCODERS[config.encoder]
+    if config.crop_px != spec.input_px:
+        raise UsageError(f"must be {spec.input_px}, which is what encoder '{config.encoder}' looks at", "crop_px")
     network = GeneralistNetwork(spec.build(), config.decoder_mlp)
     if config.encoder_weights != "random":
         initialise_encoder(network.image_encoder.get_submodule("trunk"), config.encoder_weights)
     table = target_table(config.sources, config.classes)
     module = GeneralistModule(network, spec.mean, spec.std, table, config)
 
-    progress("opening sources", 0, 0)
-    sources = open_sources(config, table)
+    sources = _open_sources(config, table, progress, tell)
     data = PromptedMixture(Mixture(sources, config), table, config, specialist)
     measured = fit(module, data, sources, config, resume=resume, progress=progress)
     card = GeneralistCard(
@@ -124,6 +174,7 @@ def train_uvsam(
     command: str = "",
     cache: Path | None = None,
     progress: Progress = silent,
+    tell: Told = untold,
 ) -> TrainedUvSam:
     """Train a specialist and a prompt mixer through a frozen generalist, and write their card and weights.
 
@@ -141,7 +192,7 @@ def train_uvsam(
     generalist_card, generalist_file = generalist_weights(config.generalist, cache)
     generalist = load_generalist(GeneralistRecipe(config.generalist, cache=cache))
     if config.crop_px != generalist.input_px:
-        raise SettingsError(f"crop_px must be {generalist.input_px}, which is what '{config.generalist}' looks at")
+        raise UsageError(f"must be {generalist.input_px}, which is what '{config.generalist}' looks at", "crop_px")
     bundled = generalist_card is not None and generalist_card.weights is not None
     seen: dict[str, Any] = {"window_m": config.gsd_m * config.crop_px, "views": config.generalist_views}
     if generalist_card is not None and bundled:
@@ -162,8 +213,7 @@ def train_uvsam(
     table = target_table(config.sources, config.classes)
     module = UvSamModule(specialist, build_mixer(config.mixer, specialist), generalist, card, table, config, kept)
 
-    progress("opening sources", 0, 0)
-    sources = open_sources(config, table)
+    sources = _open_sources(config, table, progress, tell)
     sampler = TileSampler(sources, config) if config.on_tiles else None
     data = TiledMixture(sources, config)
     measured = fit(module, data, sources, config, sampler=sampler, resume=resume, progress=progress)
@@ -180,13 +230,13 @@ def _initial_specialist(config: UvSamTraining, spec: EncoderSpec) -> tuple[nn.Mo
     """The specialist that training starts from, and what the card takes over from it.
 
     Raises:
-        SettingsError: it tells other classes apart.
+        UsageError: it tells other classes apart.
     """
     if config.specialist is None:
         return _new_specialist(config), {"mean": spec.mean, "std": spec.std}
     initial = load_specialist(ModelRecipe(config.specialist))
     if initial.card.classes != config.classes:
-        raise SettingsError(f"classes must be those of '{config.specialist}': {', '.join(initial.card.classes)}")
+        raise UsageError(f"classes must be those of '{config.specialist}': {', '.join(initial.card.classes)}")
     return initial.network, _brought_by(initial.card)
 
 
@@ -194,15 +244,13 @@ def _as_brought(config: SpecialistTraining, card: ModelCard) -> SpecialistTraini
     """The configuration with the classes and the resolution of the specialist to start from.
 
     Raises:
-        SettingsError: it says something else.
+        UsageError: it says something else.
     """
     brought: dict[str, Any] = {"classes": card.classes, "gsd_m": card.gsd_m}
     for name, value in brought.items():
         if name in config.model_fields_set and getattr(config, name) != value:
             said = f"classes must be those of '{config.specialist}': {', '.join(card.classes)}"
-            raise SettingsError(
-                said if name == "classes" else f"gsd_m must be that of '{config.specialist}': {value:g}"
-            )
+            raise UsageError(said if name == "classes" else f"gsd_m must be that of '{config.specialist}': {value:g}")
     return config.model_copy(update=brought)
 
 
