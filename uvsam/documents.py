@@ -1,6 +1,8 @@
-"""YAML that people write: settings, options, model cards. What it holds, or one line that says where it is wrong."""
+"""Documents as people write them (YAML: what it holds, or one line that says where it is wrong), and as we may write
+them (text without characters that XML and HTML do not have)."""
 
 import codecs
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ MOST_VALUES = 100_000
 """A file of settings is smaller; one whose aliases repeat each other (a "billion laughs") is not."""
 
 MOST_DIGITS = 100
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Section 2.2 of XML 1.0."""
 
 
 class DocumentError(ValueError):
@@ -69,6 +73,11 @@ def read_yaml(path: Path) -> Any:
         raise DocumentError(f"{path} is not a YAML file of settings: it is nested too deeply") from error
     except (ValueError, OverflowError) as error:
         raise DocumentError(f"{path} has a value that cannot be: {error}") from error
+
+
+def well_formed(text: str) -> str:
+    """Text in which a character that XML 1.0 cannot hold, as the control characters of a name, is a replacement."""
+    return NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _text(content: bytes) -> str:

@@ -3,9 +3,12 @@
 Not imported by the package itself: requests is needed only where something is fetched.
 """
 
+import datetime
+import email.utils
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from filelock import FileLock, Timeout
 
 from uvsam.catalog.cache import cache_path, is_whole, source_of
@@ -23,11 +27,22 @@ from uvsam.progress import Progress, silent
 PIECE_BYTES = 1 << 16  # a broken connection loses at most this
 TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
 OK, PARTIAL, RANGE_NOT_SATISFIABLE = 200, 206, 416
+BUSY = {429, 502, 503, 504}
+"""Answers of a publisher who will have time later (RFC 6585, RFC 9110)."""
+TRIES, FIRST_WAIT_S, MOST_WAIT_S = 5, 1.0, 60.0
+SLOW_S, SLOW_BYTES = 60.0, 300_000
+"""A connection that brings less than so much in so long is given up: the largest file takes a week at most."""
+
+
+class TooSlow(requests.RequestException):
+    """Bytes come, but so few that nobody can wait for the last."""
+
 
 REASONS = {  # the first that fits; what requests says itself is long and about its own inside
     requests.exceptions.SSLError: "its certificate is not trusted",
     requests.Timeout: "no answer",
     requests.ConnectionError: "no connection",
+    TooSlow: f"less than {SLOW_BYTES // 1000} kB came in {SLOW_S:.0f} s",
     requests.exceptions.ChunkedEncodingError: "the connection broke",
 }
 
@@ -94,11 +109,11 @@ def _receive(source: Source, part: Path, report: Callable[[int], None]) -> None:
     done, validator = _kept(part, source)
     with requests.Session() as session:
         session.hooks["response"].append(_drop_body_of_redirect)
-        response = _ask(session, source.url, done, validator)
+        response = _ask_patiently(session, source.url, done, validator)
         if response.status_code in (PARTIAL, RANGE_NOT_SATISFIABLE) and not _continues(response, done, validator):
             response.close()
             done = 0
-            response = _ask(session, source.url)
+            response = _ask_patiently(session, source.url)
         if response.status_code == OK:
             done = 0
         with response:
@@ -109,7 +124,7 @@ def _receive(source: Source, part: Path, report: Callable[[int], None]) -> None:
                 _forget(part)
                 _validator_path(part).write_text(_validator(response), encoding="latin-1")
             with part.open("ab") as file:
-                for piece in response.iter_content(PIECE_BYTES):
+                for piece in _pieces(response):
                     done += len(piece)
                     if done > source.max_bytes:
                         _forget(part)
@@ -128,6 +143,55 @@ def _ask(session: requests.Session, url: str, start: int = 0, validator: str = "
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
     return session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+
+
+def _ask_patiently(session: requests.Session, url: str, start: int = 0, validator: str = "") -> requests.Response:
+    """Ask again, later and later, where the publisher is busy; not more than a few times, and not for ever."""
+    wait_s = FIRST_WAIT_S
+    for _ in range(TRIES - 1):
+        response = _ask(session, url, start, validator)
+        if response.status_code not in BUSY:
+            return response
+        response.close()
+        time.sleep(min(_wished_wait_s(response) or wait_s, MOST_WAIT_S))
+        wait_s *= 2
+    return _ask(session, url, start, validator)
+
+
+def _wished_wait_s(response: requests.Response) -> float | None:
+    """How long the publisher wants us to wait: seconds, or until a date (RFC 9110, 10.2.3)."""
+    wish = response.headers.get("Retry-After", "").strip()
+    if wish.isdecimal():
+        return float(wish)
+    try:
+        then = email.utils.parsedate_to_datetime(wish)
+    except ValueError:
+        return None
+    return max(0.0, (then - datetime.datetime.now(then.tzinfo)).total_seconds())
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The bytes of an answer as they come.
+
+    Raises:
+        RequestException: the connection broke, or brings next to nothing.
+    """
+    since, came = time.monotonic(), 0
+    while True:
+        try:
+            piece = response.raw.read1(PIECE_BYTES)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.ReadTimeout(error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise requests.exceptions.ChunkedEncodingError(error) from error
+        if not piece:
+            return
+        yield piece
+        came += len(piece)
+        if (now := time.monotonic()) - since > SLOW_S:
+            if came < SLOW_BYTES:
+                raise TooSlow
+            since, came = now, 0
 
 
 def _drop_body_of_redirect(response: requests.Response, *args: Any, **kwargs: Any) -> None:

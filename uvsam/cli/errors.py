@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -65,7 +66,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
     if isinstance(error, UvsamError):
         status = status_of(error)
         click.echo(f"Error: {_one_line(error)}", err=True)
-    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+    elif is_out_of_memory(error):
         click.echo("Error: out of memory; use a smaller batch, fewer workers or a machine with more memory", err=True)
     else:
         hint = "" if verbose else "; run with -v for the traceback"
@@ -73,6 +74,30 @@ def report(error: BaseException, *, verbose: bool) -> int:
         click.echo(text, err=True)
     _show_notes(error)
     return status
+
+
+NO_MEMORY = re.compile(
+    r"bad[_ ]alloc|(cannot|can't|unable to|could not|failed to) (allocate|map segment)|out of memory|not enough memory"
+    r"|insufficient memory|error return without exception set",  # the latter is Python's, of a module that gave up
+    re.IGNORECASE,
+)
+"""What the libraries that we use say, whatever type of error they raise, also while they are loaded."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it is a consequence of, is that memory is short."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+            return True
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
+            return True
+        if isinstance(cause, RuntimeError | SystemError | ImportError | OSError) and NO_MEMORY.search(str(cause)):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _show_notes(error: BaseException) -> None:

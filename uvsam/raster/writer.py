@@ -1,9 +1,11 @@
 """Writing rasters block by block, under a temporary name until they are complete."""
 
+import errno
 import os
 import re
 import shutil
 import warnings
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +26,27 @@ from rasterio.windows import Window as RioWindow
 from uvsam.errors import OutputError, SceneError
 from uvsam.raster.access import GDAL_ERRORS, check_complete, gdal_environment, one_line
 
+NAME_BYTES = 255
+"""Of a file or a folder: what file systems allow."""
+BESIDE_BYTES = 16
+"""What names beside a result have more than its own, as its journal's."""
+AROUND_BYTES = 32
+"""What a temporary name has more than the result's, together with what drivers add to it while they write."""
+CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` with the same extension, so that drivers that look at it still work."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    return path.with_name(f".{_short(path)}.{os.getpid()}.part{path.suffix}")
+
+
+def _short(path: Path) -> str:
+    """The stem of a result; of one so long that no name with more around it is allowed, its start and a checksum."""
+    stem, room = path.stem, NAME_BYTES - len(os.fsencode(path.suffix)) - AROUND_BYTES
+    if len(os.fsencode(stem)) <= room:
+        return stem
+    start = os.fsencode(stem)[: room - 9].decode(errors="ignore")
+    return f"{start}.{zlib.crc32(os.fsencode(stem)):08x}"
 
 
 def claim_temporary(path: Path) -> Path:
@@ -35,7 +54,7 @@ def claim_temporary(path: Path) -> Path:
 
     Looks at every name in the folder: for results, not for a cache of many files that processes share.
     """
-    ours = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.part{re.escape(path.suffix)}.*")
+    ours = re.compile(rf"\.{re.escape(_short(path))}\.(\d+)\.part{re.escape(path.suffix)}.*")
     with suppress(OSError):
         for file in path.parent.iterdir():
             left = ours.fullmatch(file.name)
@@ -51,19 +70,52 @@ def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool 
         suffixes: what its name may end in, with the dot; one at least.
 
     Raises:
-        OutputError: the name has another ending, the folder is missing or closed to us, or the file exists.
+        OutputError: the name has another ending or is too long, the folder is missing or closed to us, the file exists,
+            or is a link, which would be replaced and not followed.
     """
     if path.suffix.lower() not in suffixes:
         *others, last = suffixes
         raise OutputError(f"{path} should end in {', '.join(others)}{' or ' if others else ''}{last}")
-    if not path.parent.is_dir():
-        raise OutputError(f"folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"folder {path.parent} is not open for writing; choose another")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; give a file name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; give another name or --overwrite")
+    if len(os.fsencode(path.name)) > NAME_BYTES - BESIDE_BYTES:
+        raise OutputError(f"{path} has too long a name; give one of at most {NAME_BYTES - BESIDE_BYTES} bytes")
+    try:
+        if not path.parent.is_dir():
+            raise OutputError(f"folder {path.parent} does not exist; create it first")
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link to {path.readlink()}; name the file itself, or another one")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; give a file name")
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is no file that could be replaced; give another name")
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists; give another name or --overwrite")
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:  # a name that the system refuses, of the file or of a folder
+        raise OutputError(f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from error
+    check_folder_takes(path.parent, path)
+
+
+def check_folder_takes(folder: Path, path: Path) -> None:
+    """Whether a file can be made in a folder; nothing of it is left.
+
+    Args:
+        path: what is to be written there.
+
+    Raises:
+        OutputError: the folder is closed to us, or full, or the system refuses the name.
+    """
+    probe = temporary_name(path)
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(1))  # a full disk may still make files
+    except OSError as error:
+        if error.errno in CLOSED:
+            raise OutputError(f"folder {folder} is not open for writing; choose another") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another name or folder") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def check_inputs_stay(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

@@ -6,9 +6,11 @@ bands by colour interpretation, one stretch per file.
 """
 
 import functools
+import io
 import os
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,7 @@ class LabelRasters(RasterDataset):
         mask, labelled = np.zeros(shape, np.int64), np.zeros(shape, bool)
         for path in self.index.cx[x.start : x.stop, y.start : y.stop].filepath:
             values, there = _warp(path, [1], (x, y, t), self.crs, Resampling.nearest)
-            there &= ~labelled
+            there &= np.isfinite(values[0]) & ~labelled
             mask[there] = _whole(values[0][there])
             labelled |= there
         return {"mask": torch.from_numpy(mask), "labelled": torch.from_numpy(labelled)}
@@ -112,7 +114,7 @@ def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
     """Label values as whole numbers; what is none has a value of its own, which no source can list."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
-    whole = np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**31)
+    whole = (values == np.round(values)) & (np.abs(values) < 2**31)
     return np.where(whole, values, FRACTIONAL).astype(np.int64)
 
 
@@ -174,16 +176,23 @@ def open_source(source: Source) -> GeoDataset:
     images, labels = _open(SceneImages, source.images, source), _open(LabelRasters, source.labels, source)
     _of_one_band(labels, source)
     try:
-        return IntersectionDataset(images, labels)
+        with redirect_stdout(io.StringIO()):  # where torchgeo prints that it transforms extents
+            return IntersectionDataset(images, labels)
     except RuntimeError as error:
         raise LabelError(f"source '{source.name}': labels and images do not overlap") from error
 
 
 def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDataset:
     try:
-        return kind(str(path), cache=False)
+        dataset = kind(str(path), cache=False)
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise LabelError(f"source '{source.name}': no georeferenced raster at {path}") from error
+    if dataset.crs is None:
+        raise LabelError(
+            f"source '{source.name}': {path} has no coordinate reference system; assign the right one "
+            "(gdal_edit.py -a_srs EPSG:CODE)"
+        )
+    return dataset
 
 
 def _of_one_band(labels: RasterDataset, source: Source) -> None:

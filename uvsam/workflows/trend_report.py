@@ -17,6 +17,7 @@ from uvsam.change import figures
 from uvsam.change.alignment import THE_LAYER_BEFORE
 from uvsam.change.intervals import PIECE_M
 from uvsam.change.overlay import bounds_of
+from uvsam.documents import well_formed
 from uvsam.errors import OutputError
 from uvsam.raster.writer import claim_temporary
 from uvsam.workflows.trend_layers import TrendLayers, Trends
@@ -47,7 +48,7 @@ def write_report(path: Path, layers: TrendLayers, found: Trends, inputs: Sequenc
     Raises:
         OutputError: it cannot be written.
     """
-    page = render(layers, found, inputs)
+    page = well_formed(render(layers, found, inputs))
     part = claim_temporary(path)
     try:
         part.write_text(page, encoding="utf-8")

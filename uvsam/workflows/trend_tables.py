@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import claim_temporary
+from uvsam.raster.writer import check_folder_takes, claim_temporary
 from uvsam.vectors.geopackage import Rows
 from uvsam.vectors.schema import CHANGES, HISTORIES, Layer
 from uvsam.workflows.trend_layers import Trends
@@ -31,6 +32,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    check_folder_takes(folder, folder / NAMES[0])
 
 
 def also_kept(folder: Path, layer: Layer, frames: Iterable[Rows]) -> Iterator[Rows]:
@@ -68,8 +70,20 @@ def write_sums(folder: Path, found: Trends) -> None:
             path = folder / f"{name}.csv"
             part = claim_temporary(path)
             with _told(folder):
-                table.to_csv(part, index=False)
+                words = {name: table[name].map(as_text) for name in table.select_dtypes(["object", "string"]).columns}
+                table.assign(**words).to_csv(part, index=False)
                 part.replace(path)
+
+
+def as_text(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a name of the user's, as ``=HYPERLINK(...)``, gets an apostrophe
+    before it (OWASP, *CSV injection*). Numbers stay numbers, also where they are text."""
+    if not isinstance(value, str) or not value.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return value
+    with contextlib.suppress(ValueError):
+        float(value)
+        return value
+    return f"'{value}"
 
 
 @contextlib.contextmanager

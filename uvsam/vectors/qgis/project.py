@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 from pyproj import CRS
 from rasterio._path import _parse_path, _vsi_path
 
+from uvsam.documents import well_formed
 from uvsam.errors import OutputError
 from uvsam.raster.access import is_remote
 from uvsam.raster.writer import claim_temporary
@@ -109,7 +110,7 @@ def write_project(
     view = ET.SubElement(root, "ProjectViewSettings", UseProjectScales="0", rotation="0")
     _crs(ET.SubElement(view, "DefaultViewExtent", xmin=left, ymin=bottom, xmax=right, ymax=top), crs)
     ET.indent(root, " ")
-    _zip(path, DOCTYPE + ET.tostring(root, encoding="unicode"))
+    _zip(path, DOCTYPE + well_formed(ET.tostring(root, encoding="unicode")))
 
 
 def _zip(path: Path, text: str) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+from uvsam.documents import well_formed
+
 VERSION = "3.22.0"
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 CASING = "20,20,20,170"
@@ -105,7 +107,7 @@ def qml(style: Style) -> str:
     root = ET.Element("qgis", version=VERSION, styleCategories="AllStyleCategories", labelsEnabled=_bit(style.label))
     root.extend(style_elements(style))
     ET.indent(root, " ")
-    return DOCTYPE + ET.tostring(root, encoding="unicode")
+    return DOCTYPE + well_formed(ET.tostring(root, encoding="unicode"))
 
 
 def style_elements(style: Style) -> list[ET.Element]:

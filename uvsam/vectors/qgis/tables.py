@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from uvsam.documents import well_formed
 from uvsam.vectors.qgis.about import About, about
 from uvsam.vectors.qgis.qml import DOCTYPE, VERSION, Style, qml
 from uvsam.vectors.schema import Layer
@@ -151,4 +152,4 @@ def metadata_xml(told: About, place: Sequence[Any], days: tuple[str, str]) -> st
     for name, day in zip(("start", "end"), days, strict=True):
         ET.SubElement(period, name).text = f"{day}T00:00:00Z" if day else ""
     root.append(extent)
-    return DOCTYPE + ET.tostring(root, encoding="unicode")
+    return DOCTYPE + well_formed(ET.tostring(root, encoding="unicode"))
