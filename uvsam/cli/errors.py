@@ -68,6 +68,8 @@ def report(error: BaseException, *, verbose: bool) -> int:
         click.echo(f"Error: {_one_line(error)}", err=True)
     elif is_out_of_memory(error):
         click.echo("Error: out of memory; use a smaller batch, fewer workers or a machine with more memory", err=True)
+    elif isinstance(error, OSError) and error.errno in OF_THE_SYSTEM and error.filename:
+        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
     else:
         hint = "" if verbose else "; run with -v for the traceback"
         text = f"Error: unexpected {type(error).__name__}: {_one_line(error)}{hint}, and please report it"
@@ -76,6 +78,8 @@ def report(error: BaseException, *, verbose: bool) -> int:
     return status
 
 
+OF_THE_SYSTEM = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOSPC, errno.EDQUOT}
+"""What a system refuses for reasons that lie in a path that was given, or in its disk."""
 NO_MEMORY = re.compile(
     r"bad[_ ]alloc|(cannot|can't|unable to|could not|failed to) (allocate|map segment)|out of memory|not enough memory"
     r"|insufficient memory|error return without exception set",  # the latter is Python's, of a module that gave up
