@@ -9,7 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.catalog.uvsam import Fuse
 from uvsam.dates import parse_day
-from uvsam.errors import SettingsError
 from uvsam.wording import wrong_setting
 
 EARTH_M2 = 5.1e14

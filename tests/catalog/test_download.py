@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from tests.catalog.web import File, Site, serve
-from uvsam.catalog import GeneralistCard, cache_path, cached_weights
-from uvsam.catalog.download import PIECE_BYTES, fetch
+from uvsam.catalog import GeneralistCard, cache_path, cached_weights, download
+from uvsam.catalog.download import PIECE_BYTES, TRIES, fetch
 from uvsam.errors import CatalogError, OutputError, UvsamError
 
 WEIGHTS = random.Random(0).randbytes(3_000_000)
@@ -80,7 +80,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(site: Site, cache: Pat
     assert not cache_path(card, cache).exists()
     site.files["/weights.pth"].stop_after = None
     assert fetch(card, cache).read_bytes() == WEIGHTS
-    assert site.asked[1:] == [("/weights.pth", f"bytes={cut - cut % PIECE_BYTES}-")]
+    assert site.asked[1:] == [("/weights.pth", f"bytes={cut}-")]
     assert site.sent - len(WEIGHTS) < PIECE_BYTES
     assert left(cache) == {cache_path(card, cache).name}
 
@@ -270,3 +270,31 @@ def test_the_lock_of_a_killed_process_holds_nobody_up(site: Site, cache: Path, t
     assert (
         fetch(card, cache, lambda stage, *_: pytest.fail(stage) if "another" in stage else None).read_bytes() == WEIGHTS
     )
+
+
+@pytest.mark.parametrize("retry_after", ["0", "Wed, 05 Apr 2023 10:00:00 GMT"])
+def test_a_busy_publisher_is_asked_again(site: Site, cache: Path, retry_after: str) -> None:
+    site.files["/weights.pth"] = File(WEIGHTS, busy=TRIES - 1, retry_after=retry_after)
+    assert fetch(card_of(site.address), cache).read_bytes() == WEIGHTS
+    assert len(site.asked) == TRIES
+
+
+def test_a_publisher_who_stays_busy_is_one_line(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(download, "MOST_WAIT_S", 0.02)
+    site.files["/weights.pth"] = File(WEIGHTS, busy=1000, retry_after="86400")  # a day: nobody waits so long
+    said = refused(card_of(site.address), cache)
+    assert "429 Too Many Requests" in said or "503 Service Unavailable" in said
+    assert len(site.asked) == TRIES
+    site.files["/weights.pth"] = File(WEIGHTS, busy=2, retry_after="soon")
+    assert fetch(card_of(site.address), cache).read_bytes() == WEIGHTS
+
+
+def test_a_connection_that_drips_is_given_up_and_what_came_is_kept(
+    site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "SLOW_S", 0.2)
+    site.files["/weights.pth"] = File(WEIGHTS, hold_after=2_000_000, drips=True)
+    assert "kB came in" in refused(card_of(site.address), cache)
+    (part,) = (name for name in left(cache) if name.endswith(".part"))
+    assert (cache / part).stat().st_size >= 2_000_000

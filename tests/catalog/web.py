@@ -17,6 +17,9 @@ class File:
         hold_after: the answer waits there until ``go_on`` is set.
         announced: whether the size is sent before the bytes.
         endless: zeros without end follow.
+        busy: the first so many answers are "too many requests" and "unavailable", by turns.
+        retry_after: what these say.
+        drips: after ``hold_after`` one byte comes at a time, without end.
     """
 
     data: bytes
@@ -30,6 +33,9 @@ class File:
     hold_after: int | None = None
     announced: bool = True
     endless: bool = False
+    busy: int = 0
+    retry_after: str | None = None
+    drips: bool = False
     go_on: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
 
@@ -80,6 +86,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(site, file)
 
     def answer(self, site: Site, file: File) -> None:
+        if file.busy:
+            file.busy -= 1
+            self.send_response(429 if file.busy % 2 else 503)
+            if file.retry_after is not None:
+                self.send_header("Retry-After", file.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         start = self.first_byte(file)
         if start > len(file.data) - 1 and start:
             self.send_response(416)
@@ -102,6 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         body = file.data[start:][: file.stop_after]
         held = len(body) if file.hold_after is None else file.hold_after
         self.send(site, body[:held])
+        while file.drips and not file.go_on.wait(0.02):
+            self.send(site, b"x")
         if file.hold_after is not None:
             file.reached.set()
             file.go_on.wait(60)

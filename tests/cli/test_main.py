@@ -192,3 +192,37 @@ def test_commands_are_click_commands_where_the_table_says() -> None:
         assert isinstance(lazy, LazyCommand)
         assert isinstance(cli_main.cli.get_command(context, name), click.Command)
     assert cli_main.cli.get_command(context, Path("nothing").name) is None
+
+
+@pytest.mark.parametrize("megabytes", [200, 400, 1000, 2500])
+def test_short_memory_is_told_whatever_type_of_error_it_becomes(city: Path, tmp_path: Path, megabytes: int) -> None:
+    """With so much of it Python, then NumPy or PyTorch, cannot be loaded, or the network not be built."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, 2 * ({megabytes << 20},)); "
+    words = ["predict", str(city / "city_2020.tif"), "--model", "uvsam-specialist", "--out", str(tmp_path / "v.gpkg")]
+    code = f"{limit}import sys; sys.argv[1:] = {words}; from uvsam.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: out of memory")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "v.gpkg").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: 8 bytes"),
+        RuntimeError("Exception from src/inference: std::bad_alloc"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        ImportError("libtorch_cpu.so: cannot allocate memory in static TLS block"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_what_libraries_say_of_memory(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    wrapped = RuntimeError("the last of several")
+    wrapped.__cause__ = error
+    for one in (error, wrapped):
+        assert report(one, verbose=False) == 1
+        assert capsys.readouterr().err.startswith("Error: out of memory")
+    assert report(RuntimeError("memory format is not supported"), verbose=False) == 1
+    assert "unexpected RuntimeError" in capsys.readouterr().err

@@ -15,7 +15,14 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from uvsam.errors import OutputError
-from uvsam.raster.writer import RasterCopy, RasterWriter, quick_compression, write_cog
+from uvsam.raster.writer import (
+    RasterCopy,
+    RasterWriter,
+    check_destination,
+    quick_compression,
+    temporary_name,
+    write_cog,
+)
 
 GEOBOX = GeoBox((300, 420), Affine(0.5, 0.1, 270000, 0.1, -0.5, 2106000), "EPSG:32643")
 
@@ -139,3 +146,55 @@ def test_cog_has_the_same_pixels(tmp_path: Path) -> None:
         assert dataset.overviews(1)
         assert dataset.nodata == 0
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def refused(path: Path, *, overwrite: bool = True) -> str:
+    with pytest.raises(OutputError) as caught:
+        check_destination(path, (".gpkg",), overwrite=overwrite)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "dangling.gpkg").symlink_to(tmp_path / "nowhere.gpkg")
+    (tmp_path / "target.gpkg").write_text("of the user")
+    (tmp_path / "link.gpkg").symlink_to(tmp_path / "target.gpkg")
+    os.mkfifo(tmp_path / "pipe.gpkg")
+    for name, said in (
+        ("folder.gpkg", "is a folder"),
+        ("dangling.gpkg", f"is a link to {tmp_path / 'nowhere.gpkg'}"),
+        ("link.gpkg", "is a link to"),
+        ("pipe.gpkg", "is no file that could be replaced"),
+        ("a" * 240 + ".gpkg", "has too long a name; give one of at most 239 bytes"),
+        ("村" * 100 + ".gpkg", "has too long a name"),
+        ("b" * 300 + "/x.gpkg", "File name too long"),
+        ("target.gpkg/x.gpkg", "does not exist; create it first"),
+        ("a\0b.gpkg", "null byte"),
+    ):
+        before = sorted(tmp_path.iterdir())
+        assert said in refused(tmp_path / name)
+        assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "target.gpkg").read_text() == "of the user"
+    assert "exists; give another name or --overwrite" in refused(tmp_path / "target.gpkg", overwrite=False)
+
+
+def test_a_folder_that_takes_no_files_is_told(tmp_path: Path) -> None:
+    assert "cannot be written" in refused(Path("/proc/x.gpkg"))  # where even root makes no file
+    with files_up_to(0):
+        assert "cannot be written" in refused(tmp_path / "x.gpkg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    for name in ("a" * 235 + ".tif", "村" * 78 + ".tif"):
+        path = tmp_path / name
+        check_destination(path, (".tif",))
+        with RasterWriter(path, GeoBox((16, 16), Affine.identity(), None), block_px=(16, 16)) as writer:
+            writer.write(np.ones((16, 16), np.uint8), 0, 0)
+        assert [file.name for file in tmp_path.iterdir()] == [name]
+        with rasterio.open(path) as dataset:
+            assert dataset.read().all()
+        path.unlink()
+    names = {temporary_name(tmp_path / ("a" * 230 + end + ".tif")).name for end in "bc"}
+    assert len(names) == 2

@@ -24,7 +24,7 @@ from uvsam.catalog.generalists import GeneralistCard, Source
 from uvsam.errors import CatalogError, OutputError, UvsamError
 from uvsam.progress import Progress, silent
 
-PIECE_BYTES = 1 << 16  # a broken connection loses at most this
+PIECE_BYTES = 1 << 16
 TIMEOUT_S = (10.0, 60.0)  # to connect; between two pieces
 OK, PARTIAL, RANGE_NOT_SATISFIABLE = 200, 206, 416
 BUSY = {429, 502, 503, 504}

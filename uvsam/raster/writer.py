@@ -78,6 +78,8 @@ def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool 
         raise OutputError(f"{path} should end in {', '.join(others)}{' or ' if others else ''}{last}")
     if len(os.fsencode(path.name)) > NAME_BYTES - BESIDE_BYTES:
         raise OutputError(f"{path} has too long a name; give one of at most {NAME_BYTES - BESIDE_BYTES} bytes")
+    if "\0" in str(path):
+        raise OutputError(f"{str(path)!r} is no name of a file: it has a null byte")
     try:
         if not path.parent.is_dir():
             raise OutputError(f"folder {path.parent} does not exist; create it first")
@@ -91,8 +93,8 @@ def check_destination(path: Path, suffixes: tuple[str, ...], *, overwrite: bool 
             raise OutputError(f"{path} exists; give another name or --overwrite")
     except OutputError:
         raise
-    except (OSError, ValueError) as error:  # a name that the system refuses, of the file or of a folder
-        raise OutputError(f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}") from error
+    except OSError as error:  # a name that the system refuses, of the file or of a folder
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another name or folder") from error
     check_folder_takes(path.parent, path)
 
 
