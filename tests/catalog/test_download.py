@@ -108,7 +108,7 @@ def test_a_date_does_where_there_is_no_etag(site: Site, cache: Path) -> None:
     refused(card, cache)
     site.files["/weights.pth"].stop_after = None
     assert fetch(card, cache).read_bytes() == WEIGHTS
-    assert site.asked[1:] == [("/weights.pth", f"bytes={1_000_000 - 1_000_000 % PIECE_BYTES}-")]
+    assert site.asked[1:] == [("/weights.pth", "bytes=1000000-")]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_redirects_lead_to_other_hosts(site: Site, cache: Path) -> None:
         refused(card, cache)
         mirror.files["/far/away"].stop_after = None
         assert fetch(card, cache).read_bytes() == WEIGHTS
-        assert mirror.asked[1:] == [("/far/away", f"bytes={1_000_000 - 1_000_000 % PIECE_BYTES}-")]
+        assert mirror.asked[1:] == [("/far/away", "bytes=1000000-")]
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/weights.pth", "/weights.pth"])
