@@ -54,6 +54,7 @@ def predict(
     date: str | datetime.date | None = None,
     asset: str | None = None,
     bands: Sequence[int] | None = None,
+    nodata: float | Literal["none"] | None = None,
     threshold: float | None = None,
     seed_threshold: float | None = None,
     min_area: float | None = None,
@@ -97,7 +98,7 @@ def predict(
         model=str(model), sam=None if sam is None else str(sam), fuse=fuse, window_m=window, aoi=aoi, acquired=date,
         asset=asset, bands=bands, threshold=threshold, seed_threshold=seed_threshold, min_area_m2=min_area,
         close_m=close_m, min_hole_m2=min_hole_m2, simplify_m=simplify_m, views=views, device=device, runtime=runtime,
-        batch=batch, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd,
+        batch=batch, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd, nodata=nodata,
     )  # fmt: skip
     with _file(out, "villages.gpkg") as path:
         found = predicting.predict(

@@ -1,6 +1,7 @@
 """What a user can choose for a prediction. Sizes are metres and square metres on the ground."""
 
 import datetime
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,10 +10,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.catalog.uvsam import Fuse
 from uvsam.dates import parse_day
+from uvsam.raster.validity import Nodata
 from uvsam.wording import wrong_setting
 
 EARTH_M2 = 5.1e14
 """The surface of the earth: a larger area is a slip of the keyboard."""
+
+
+def _nan_by_name(value: Any) -> Any:
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _day(value: Any) -> datetime.date | None:
@@ -43,6 +49,7 @@ class PredictSettings(BaseModel):
         runtime: what computes the networks on a processor; None is OpenVINO where it is installed.
         batch: chips computed at once; None is 1 on a processor and 4 on a GPU.
         gsd_m: metres per pixel of an image without a position.
+        nodata: value of pixels that show nothing; ``none``: there are no such pixels; None leaves it to the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -67,6 +74,7 @@ class PredictSettings(BaseModel):
     batch: int | None = Field(default=None, ge=1, le=4096)
     allow_ungeoreferenced: bool = False
     gsd_m: float | None = Field(default=None, gt=0, le=1000)
+    nodata: Annotated[Nodata, BeforeValidator(_nan_by_name)] = None
 
 
 def predict_settings(**given: Any) -> PredictSettings:

@@ -17,7 +17,8 @@ from scipy.ndimage import gaussian_gradient_magnitude
 from skimage.registration import phase_cross_correlation
 
 from uvsam.change.alignment import MAD_TO_SIGMA, MEDIAN_TO_MEAN, NO_SHIFT, Shift
-from uvsam.raster.access import alpha_band, open_dataset
+from uvsam.raster.access import open_dataset
+from uvsam.raster.bands import alpha_band
 
 SIDE_PX = 256
 PLACES = 7

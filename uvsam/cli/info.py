@@ -1,8 +1,9 @@
 """``uvsam info``: describe an image, and what predict would need for it."""
 
 import datetime
+import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +28,25 @@ def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -
     return red, green, blue
 
 
+def parse_nodata(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """Callback of ``--nodata``: a number, nan or none."""
+    if value is None or value.lower() in ("none", "nan"):
+        return value and value.lower()
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise click.BadParameter(f"'{value}' is not a value such as 0, and not none")
+    return number
+
+
+NODATA = click.option(
+    "--nodata", metavar="VALUE|none", callback=parse_nodata,
+    help="Value of pixels that show nothing; none: all show something  [default: what the file says, and its collar].",
+)  # fmt: skip
+
+
 @click.command("info", cls=Command)
 @click.argument("images", nargs=-1, required=True, type=ImageName())
 @click.option(
@@ -40,6 +60,7 @@ def parse_bands(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--date", "acquired", type=PastDay(), metavar="YYYY-MM-DD",
     help="Day the image was taken, or its year  [default: what the file says].",
 )  # fmt: skip
+@NODATA
 @click.option("--model", type=ModelName(), metavar="NAME|CARD", help="Model to plan for  [default: the bundled one].")
 @click.option("--allow-ungeoreferenced", is_flag=True, help="Accept an image without a position on the ground.")
 @click.option(
@@ -53,6 +74,7 @@ def command(
     model: str | None,
     allow_ungeoreferenced: bool,
     gsd: float | None,
+    nodata: Any,
 ) -> Answer:
     """Describe IMAGES (a path or url of any raster or STAC item, or several that share a grid), and what predict would
     need for them.
@@ -68,7 +90,7 @@ def command(
     card = load_predict_card(model) if model else load_predict_card()
     info = describe(
         images, card, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced,
-        gsd_m=gsd,
+        gsd_m=gsd, nodata=nodata,
     )  # fmt: skip
     return Answer(info.as_json(), partial(print_pairs, describing_lines(info)))
 
@@ -86,7 +108,7 @@ def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
         ("gsd", f"{info.gsd_m[0]:.3g} x {info.gsd_m[1]:.3g} m on the ground"),
         ("bands", f"{', '.join(map(str, info.bands))} of {info.band_count} (red, green, blue), {info.dtype}"),
         ("stretch", f"{stretch} -> 0..255" if info.dtype != "uint8" else "none needed"),
-        ("nodata", f"{100 * info.nodata_share:.1f} % of the pixels" + _value(info.nodata)),
+        ("nodata", f"{100 * info.nodata_share:.1f} % of the pixels" + _values(info)),
         ("acquired", str(info.acquired) if info.acquired else "not said; give --date to predict"),
         ("blocks", f"{info.block_px[0]} x {info.block_px[1]} px, overviews: {_overviews(info.overviews)}"),
         ("tiles", f"{info.tiles} with cores of {info.core_px[0]} x {info.core_px[1]} px"),
@@ -105,8 +127,13 @@ def _outlining(info: "SceneInfo") -> str:
     return f" and up to {clock(info.outline_seconds)} more if all is village" if info.outline_seconds else ""
 
 
-def _value(nodata: float | None) -> str:
-    return "" if nodata is None else f" (value {nodata:g})"
+def _values(info: "SceneInfo") -> str:
+    said = [] if info.nodata is None else [f"value {info.nodata:g}"]
+    found = [
+        f"{100 * share:.1f} % are {value:g} up to the edge, without a word of it in the file"
+        for value, share in info.collars
+    ]
+    return f" ({'; '.join(said + found)})" if said or found else ""
 
 
 def _overviews(reductions: tuple[int, ...]) -> str:

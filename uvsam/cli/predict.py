@@ -8,7 +8,7 @@ import click
 
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display
-from uvsam.cli.info import parse_bands
+from uvsam.cli.info import NODATA, parse_bands
 from uvsam.cli.params import ImageName, ModelName, PastDay
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ OUTLINE = "[default: the model's card]"
     callback=parse_bands,
     help="Band numbers of red, green, blue  [default: by colour, else 1,2,3].",
 )
+@NODATA
 @click.option("--threshold", type=float, help=f"Score from which a pixel is village, 0 to 1 {OUTLINE}.")
 @click.option("--seed-threshold", type=float, help=f"Score that a village must reach somewhere, 0 to 1 {OUTLINE}.")
 @click.option("--min-area", "min_area_m2", type=float, help=f"Drop villages smaller than this, m² {OUTLINE}.")

@@ -1,19 +1,17 @@
-"""Opening a dataset with GDAL and reading its raw pixels and their validity."""
+"""Opening a dataset with GDAL."""
 
 import html
 import math
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -134,72 +132,10 @@ def local_files(uri: str) -> list[Path]:
     return [Path(name) for name in dict.fromkeys(found) if name]
 
 
-def read_raw(
-    dataset: Any, bands: tuple[int, int, int], window: Window, out_shape: tuple[int, int] | None = None
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Raw values (3, h, w) in the dataset's dtype and validity (h, w) of a window inside the dataset.
-
-    A pixel is invalid where any statement in the file says so: the alpha band or the mask (internal, ``.msk``, VRT) is
-    0, a band is NaN or infinite, or it has the nodata value. A nodata value that real pixels have too (0, or any value
-    of an unsigned type: black roofs, saturated ones) must stand in all three bands; any other (-9999 ...) in one.
-
-    Args:
-        out_shape: read decimated to this (height, width) by nearest neighbour, through overviews where there are any.
-
-    Raises:
-        SceneError: blocks are missing or damaged, or the connection was lost.
-    """
-    box = RioWindow(window.col, window.row, window.width, window.height)
-    shape = out_shape or window.shape
-    alpha = alpha_band(dataset)
-    flags = dataset.mask_flag_enums[bands[0] - 1]
-    valid: NDArray[np.bool_] = np.ones(shape, dtype=bool)
-    try:
-        if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
-            valid = dataset.read_masks(bands[0], window=box, out_shape=shape) > 0
-            if not valid.any():  # as between the files of a mosaic: nothing to decode
-                return np.zeros((3, *shape), dataset.dtypes[bands[0] - 1]), valid
-        indexes = [*bands, alpha] if alpha is not None else list(bands)
-        values = _read(dataset, indexes, box, shape)
-        if alpha is not None:
-            valid &= values[3] > 0
-    except (*GDAL_ERRORS, OSError, ValueError) as error:
-        with suppress(*GDAL_ERRORS):  # the next call, whatever it is, would tell of this error once more
-            _ = dataset.colorinterp
-        raise SceneError(
-            f"cannot read {name_of(dataset.name)}: rows {window.row} to {window.row_stop} are missing or damaged; "
-            f"copy or download the file again ({one_line(error)})"
-        ) from error
-    pixels: NDArray[Any] = values[:3]
-    nodata = [dataset.nodatavals[band - 1] for band in bands]
-    if any(value is not None for value in nodata):
-        valid &= ~_is_nodata(pixels, nodata)
-    if pixels.dtype.kind == "f":
-        valid &= np.isfinite(pixels).all(axis=0)
-    return pixels, valid
-
-
-def _read(dataset: Any, indexes: list[int], box: RioWindow, shape: tuple[int, int]) -> NDArray[Any]:
-    """Bands (n, h, w), in the type that holds all values of red, green and blue where they are of several types."""
-    if len({dataset.dtypes[index - 1] for index in indexes}) == 1:
-        values: NDArray[Any] = dataset.read(indexes, window=box, out_shape=(len(indexes), *shape))
-        return values
-    common = np.result_type(*(dataset.dtypes[index - 1] for index in indexes[:3]))
-    return np.stack([dataset.read(index, window=box, out_shape=shape).astype(common) for index in indexes])
-
-
 def read_window(dataset: Any, window: Window) -> NDArray[Any]:
     """The first band (h, w) in a window inside the dataset, as it is."""
     values: NDArray[Any] = dataset.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
     return values
-
-
-def holds_all(dataset: Any, bands: tuple[int, int, int]) -> bool:
-    """Whether no pixel of a dataset can be invalid, see :func:`read_raw`."""
-    flags = dataset.mask_flag_enums[bands[0] - 1]
-    said = MaskFlags.per_dataset in flags or alpha_band(dataset) is not None
-    numbers = [dataset.nodatavals[band - 1] for band in bands]
-    return not said and all(value is None for value in numbers) and np.dtype(dataset.dtypes[bands[0] - 1]).kind != "f"
 
 
 def check_complete(dataset: Any, bands: tuple[int, ...]) -> None:
@@ -222,28 +158,6 @@ def check_complete(dataset: Any, bands: tuple[int, ...]) -> None:
             length = dataset.get_tag_item(f"BLOCK_SIZE_{block}", "TIFF", bidx=band)
             if offset and length and int(offset) + int(length) > size:
                 raise SceneError(f"{path} is truncated: it ends before its last pixels; copy or download it again")
-
-
-def alpha_band(dataset: Any) -> int | None:
-    """1-based number of the alpha band, None where there is none."""
-    for index, meaning in enumerate(dataset.colorinterp, start=1):
-        if meaning == ColorInterp.alpha:
-            return index
-    return None
-
-
-def _is_nodata(pixels: NDArray[Any], nodata: list[float | None]) -> NDArray[np.bool_]:
-    hits = [_equals(band, value) for band, value in zip(pixels, nodata, strict=True)]
-    can_be_real = pixels.dtype.kind == "u" or all(value in (None, 0) for value in nodata)
-    combined: NDArray[np.bool_] = np.logical_and.reduce(hits) if can_be_real else np.logical_or.reduce(hits)
-    return combined
-
-
-def _equals(band: NDArray[Any], value: float | None) -> NDArray[np.bool_]:
-    if value is not None and band.dtype.kind in "iu":
-        limits = np.iinfo(band.dtype)
-        value = int(value) if np.isfinite(value) and value % 1 == 0 and limits.min <= value <= limits.max else None
-    return np.zeros(band.shape, dtype=bool) if value is None else np.asarray(band == value)
 
 
 def one_line(error: BaseException) -> str:

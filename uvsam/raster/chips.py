@@ -9,7 +9,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from uvsam.raster.access import gdal_environment, holds_all, opened, read_raw
+from uvsam.raster.access import gdal_environment, opened
+from uvsam.raster.pixels import read_raw
 from uvsam.raster.radiometry import Stretch
 from uvsam.raster.resample import downsample, downsample_weights, source_range
 from uvsam.raster.scene import Scene
@@ -50,13 +51,11 @@ class SceneReader:
         self.scene = scene
         self.stretch = stretch
         self._dataset: Any = None
-        self._holds_all = False
         self._before: tuple[tuple[float, float], Window, NDArray[np.float32], NDArray[np.bool_]] | None = None
 
     def __enter__(self) -> Self:
         with gdal_environment(self.scene.uri):  # left at once: a worker may end before it closes the scene
             self._dataset = opened(self.scene.uri)
-            self._holds_all = holds_all(self._dataset, self.scene.bands)
         return self
 
     def __exit__(
@@ -72,10 +71,10 @@ class SceneReader:
 
     def read_valid(self, window: Window) -> NDArray[np.bool_]:
         """Which pixels of a window inside the scene are valid; nothing is read where all of them must be."""
-        if self._holds_all:
+        if self.scene.validity.holds_all(self.scene.dtype):
             return np.ones(window.shape, bool)
         with gdal_environment(self.scene.uri):
-            return read_raw(self._dataset, self.scene.bands, window)[1]
+            return read_raw(self._dataset, self.scene, window)[1]
 
     def read_resampled(self, window: Window, scale_xy: tuple[float, float]) -> Chip:
         """The pixels of a window of the model grid, antialiased.
@@ -153,7 +152,7 @@ class SceneReader:
 
     def _raw(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         with gdal_environment(self.scene.uri):  # this may be another thread than the one that opened the scene
-            return read_raw(self._dataset, self.scene.bands, window)
+            return read_raw(self._dataset, self.scene, window)
 
     def _stretched(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         if not valid.any():  # a gap of a mosaic

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
+from uvsam.raster.collar import with_collars
 from uvsam.raster.containers import SHOWN, images_in
 from uvsam.raster.mosaic import Colours, join
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.stac import Described, is_stac, read_items
+from uvsam.raster.validity import Nodata
 
 GSD_TOLERANCE = 0.1
 
@@ -25,6 +27,7 @@ def open_inputs(
     acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
+    nodata: Nodata = None,
 ) -> Scene:
     """The scene of one image, or of several that share a grid (see :func:`uvsam.raster.mosaic.join`).
 
@@ -34,7 +37,7 @@ def open_inputs(
         asset: key of the asset of STAC items, or three for red, green and blue. Default: see ``read_items``.
         acquired: day on which all were taken; warns where one of them says another. Default: what they say. One that
             says nothing is taken to be of the day of the others.
-        bands, allow_ungeoreferenced, gsd_m: as for ``open_scene``.
+        bands, allow_ungeoreferenced, gsd_m, nodata: as for ``open_scene``.
 
     Raises:
         SceneError: an input cannot be used, or inputs are of different days.
@@ -69,11 +72,11 @@ def _opened(
     images: list[Colours] = []
     for name in names:
         if is_stac(name):
-            images += [_of_item(image, bands, acquired) for image in read_items(name, asset)]
+            images += [_of_item(image, bands, acquired, nodata) for image in read_items(name, asset)]
         else:
             alone = allow_ungeoreferenced and len(names) == 1
             try:
-                scene = open_scene(name, bands=bands, allow_ungeoreferenced=alone, gsd_m=gsd_m)
+                scene = open_scene(name, bands=bands, allow_ungeoreferenced=alone, gsd_m=gsd_m, nodata=nodata)
             except GeoreferencingError as error:
                 if alone or not allow_ungeoreferenced:
                     raise
@@ -88,7 +91,8 @@ def _opened(
     day = _day([colours[0] for colours in images], acquired)
     images = list(dict.fromkeys(images))
     first, *others = set(images[0])
-    return join(images, day) if others or len(images) > 1 else replace(first, acquired=day)
+    scene = join(images, day) if others or len(images) > 1 else replace(first, acquired=day)
+    return scene if nodata is not None else with_collars(scene)
 
 
 def _day(scenes: Sequence[Scene], given: datetime.date | None) -> datetime.date | None:
@@ -104,18 +108,20 @@ def _day(scenes: Sequence[Scene], given: datetime.date | None) -> datetime.date 
     return given or next(iter(told), None)
 
 
-def _of_item(image: Described, bands: tuple[int, int, int] | None, acquired: datetime.date | None) -> Colours:
+def _of_item(
+    image: Described, bands: tuple[int, int, int] | None, acquired: datetime.date | None, nodata: Nodata
+) -> Colours:
     first, last = image.days or (None, None)
     if first != last and acquired is None:
         raise SceneError(f"{image.name} spans {first} to {last}; say with --date on which day it was taken")
     if bands and len(image.uris) > 1:
         raise SettingsError(f"{image.name} has a file for each colour; leave out --bands, or choose one with --asset")
     if len(image.uris) == 1:
-        scene = open_scene(image.uris[0], bands=bands or image.bands, driver=image.drivers[0])
+        scene = open_scene(image.uris[0], bands=bands or image.bands, nodata=nodata, driver=image.drivers[0])
         red = green = blue = scene
     else:
         red, green, blue = (
-            open_scene(uri, bands=(1, 1, 1), driver=driver)
+            open_scene(uri, bands=(1, 1, 1), nodata=nodata, driver=driver)
             for uri, driver in zip(image.uris, image.drivers, strict=True)
         )
     if image.gsd_m and abs(max(red.gsd_m) / image.gsd_m - 1) > GSD_TOLERANCE:

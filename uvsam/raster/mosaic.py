@@ -13,11 +13,10 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.dtypes import dtype_rev, typename_fwd
-from rasterio.enums import MaskFlags
 from rasterio.warp import transform_bounds
 
 from uvsam.errors import GeoreferencingError, SceneError
-from uvsam.raster.access import alpha_band, in_any_folder, is_remote, open_dataset
+from uvsam.raster.access import in_any_folder, is_remote
 from uvsam.raster.names import gdal_name
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.window import Window, hull
@@ -151,10 +150,7 @@ def _linear(affine: Affine) -> tuple[float, ...]:
 
 
 def _mask(colours: Colours) -> str | None:
-    with open_dataset(colours[0].uri) as dataset:
-        alpha = alpha_band(dataset)
-        flags = dataset.mask_flag_enums[colours[0].bands[0] - 1]
-        masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    alpha, masked = colours[0].validity.alpha, colours[0].validity.masked
     if alpha is not None and masked:
         raise SceneError(
             f"{colours[0].name} has an alpha band and a mask; leave one out (gdal_translate -mask none) or run it alone"

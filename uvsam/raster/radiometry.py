@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uvsam.errors import SceneError
-from uvsam.raster.access import is_remote, open_dataset, read_raw
+from uvsam.raster.access import is_remote, open_dataset
+from uvsam.raster.pixels import read_raw
 from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
 
@@ -123,7 +124,7 @@ def _few_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
     if height * width / smallest**2 <= cheap_px:
         factor = max(1.0, math.sqrt(height * width / SAMPLE_PX))
         try:
-            decimated = read_raw(dataset, scene.bands, whole, (math.ceil(height / factor), math.ceil(width / factor)))
+            decimated = read_raw(dataset, scene, whole, (math.ceil(height / factor), math.ceil(width / factor)))
         except SceneError:
             if dataset.driver not in BLOCKWISE:
                 raise
@@ -149,7 +150,7 @@ def _places(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDArray[
         product(rows, cols), key=lambda at: math.dist((at[0][0], at[1][0]), (middle,) * 2)
     ):
         try:
-            part = read_raw(dataset, scene.bands, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
+            part = read_raw(dataset, scene, Window(row, col, LATTICE_PX, LATTICE_PX).intersection(whole))
         except SceneError:
             if dataset.driver not in BLOCKWISE:
                 raise
@@ -166,4 +167,4 @@ def _all_pixels(dataset: Any, scene: Scene) -> Iterator[tuple[NDArray[Any], NDAr
     whole = Window(0, 0, *scene.shape)
     for row in range(0, whole.height, SCAN_PX):
         for col in range(0, whole.width, SCAN_PX):
-            yield read_raw(dataset, scene.bands, Window(row, col, SCAN_PX, SCAN_PX).intersection(whole))
+            yield read_raw(dataset, scene, Window(row, col, SCAN_PX, SCAN_PX).intersection(whole))

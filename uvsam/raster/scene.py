@@ -1,25 +1,25 @@
 """One georeferenced image: what its header says."""
 
 import datetime
-import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from rasterio.enums import ColorInterp
 
 from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
 from uvsam.raster.acquired import acquired_day
+from uvsam.raster.bands import choose_bands
 from uvsam.raster.containers import of_several
+from uvsam.raster.declared import declared_validity
 from uvsam.raster.georeference import read_grid
 from uvsam.raster.limits import check_limits
 from uvsam.raster.names import check_utf8, exists, gdal_name
 from uvsam.raster.references import Part, References, check_regular
 from uvsam.raster.resolution import ground_resolution_m
+from uvsam.raster.validity import Nodata, Validity
 
 COARSEST_RATIO = 4.0
 SNAP = 0.05
@@ -34,7 +34,7 @@ class Scene:
         geobox: grid of pixels; without a CRS its unit is the metre.
         bands: 1-based numbers of red, green and blue.
         dtype: numpy name of the pixel type.
-        nodata: nodata value of the red band.
+        validity: what says which pixels show nothing.
         acquired: day the image was taken, None where nobody said.
         gsd_m: metres per pixel on the ground (x, y) at the centre.
     """
@@ -43,7 +43,7 @@ class Scene:
     geobox: GeoBox
     bands: tuple[int, int, int]
     dtype: str
-    nodata: float | None
+    validity: Validity
     acquired: datetime.date | None
     gsd_m: tuple[float, float]
 
@@ -52,6 +52,11 @@ class Scene:
         """(height, width) in pixels."""
         height, width = self.geobox.shape
         return int(height), int(width)
+
+    @property
+    def nodata(self) -> float | None:
+        """Nodata value of the red band, None where it has none."""
+        return self.validity.nodata[0]
 
     @property
     def name(self) -> str:
@@ -66,16 +71,19 @@ def open_scene(
     acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
+    nodata: Nodata = None,
     driver: str | None = None,
 ) -> Scene:
     """Read the header of any GDAL raster, local or remote (``https://``, ``s3://``, ``/vsi...``).
 
     Args:
         bands: 1-based red, green, blue. Default: by colour interpretation, else by the names of the bands, else the
-            first three that are not alpha; warns where there are more.
+            first three that are not alpha; warns where there are more, and where colours and names disagree.
         acquired: day the image was taken; warns where the file's tags say another. Default: what they say; never today.
         allow_ungeoreferenced, gsd_m: accept an image without a place on earth, whose pixels have this size: see
             :func:`uvsam.raster.georeference.read_grid`.
+        nodata: value of pixels that show nothing, in place of the one that the file says; ``none``: all show something,
+            whatever the file's nodata value, mask and alpha band say.
         driver: the only format that is opened, by its GDAL name; for a uri that somebody else wrote.
 
     Raises:
@@ -91,11 +99,16 @@ def open_scene(
         if instead := of_several(dataset, uri, bands):
             own = None if instead.startswith("<") else bands
             return open_scene(
-                instead, bands=own, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m
+                instead,
+                bands=own,
+                acquired=acquired,
+                allow_ungeoreferenced=allow_ungeoreferenced,
+                gsd_m=gsd_m,
+                nodata=nodata,
             )
         if dataset.width == 0 or dataset.height == 0:
             raise SceneError(f"{uri} has no pixels ({dataset.width} x {dataset.height})")
-        rgb = _choose_bands(dataset, uri, bands)
+        rgb = choose_bands(dataset, uri, bands)
         dtype = str(np.result_type(*(dataset.dtypes[band - 1] for band in rgb)))
         if dtype.startswith("complex"):
             raise SceneError(f"{uri} has complex pixels (radar?); a red, green and blue image is needed")
@@ -111,7 +124,7 @@ def open_scene(
             geobox=geobox,
             bands=rgb,
             dtype=dtype,
-            nodata=dataset.nodatavals[rgb[0] - 1],
+            validity=declared_validity(dataset, name_of(uri), rgb, nodata, quiet=bands is not None),
             acquired=acquired or stated,
             gsd_m=_ground_resolution_m(geobox, uri),
         )
@@ -147,40 +160,6 @@ def _check_exists(uri: str) -> None:
         check_regular(path)
         if path.is_file() and path.stat().st_size == 0:
             raise SceneError(f"{uri} is an empty file; copy or download it again")
-
-
-def _choose_bands(dataset: Any, uri: str, bands: tuple[int, int, int] | None) -> tuple[int, int, int]:
-    if bands is not None:
-        missing = [band for band in bands if not 1 <= band <= dataset.count]
-        if missing:
-            raise SceneError(f"{uri} has no band {missing[0]}: it has bands 1 to {dataset.count}")
-        return bands
-    meanings = dataset.colorinterp
-    if ColorInterp.palette in meanings:
-        raise SceneError(
-            f"{uri} is a palette image; give its colours as the image: {shlex.quote(f'vrt://{gdal_name(uri)}?expand=rgb')}"
-        )
-    colours = [colour.name for colour in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)]
-    names = [(text or "").strip().lower() for text in dataset.descriptions]
-    for said in ([meaning.name for meaning in meanings], names):
-        if all(colour in said for colour in colours):
-            red, green, blue = (said.index(colour) + 1 for colour in colours)
-            return red, green, blue
-    usable = [index for index, meaning in enumerate(meanings, start=1) if meaning != ColorInterp.alpha]
-    if len(usable) < 3:
-        count = f"{len(usable)} band" + ("s" if len(usable) > 1 else "")
-        raise SceneError(
-            f"{uri} has {count}; red, green and blue are needed. --bands 1,1,1 takes grey for all three, which the "
-            "models have not learned; if they are in three files: rio stack --rgb RED GREEN BLUE -o rgb.tif"
-        )
-    if len(usable) > 3:
-        taken = ", ".join(map(str, usable[:3]))
-        warnings.warn(
-            f"{name_of(uri)} has {len(usable)} bands and does not say which are red, green and blue; {taken} are "
-            "taken. Name them with --bands",
-            stacklevel=3,
-        )
-    return usable[0], usable[1], usable[2]
 
 
 def _ground_resolution_m(geobox: GeoBox, uri: str) -> tuple[float, float]:

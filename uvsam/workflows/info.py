@@ -19,6 +19,7 @@ from uvsam.raster.acquired import warn_of_written_day
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import Stretch, survey
 from uvsam.raster.scene import check_resolution, model_scale
+from uvsam.raster.validity import Nodata
 from uvsam.tiles import plan_tiles
 
 # user + sys of `time uvsam predict` on an image of 64 x 64 pixels, 5.7 to 6.6 s in four runs: imports and the model
@@ -42,6 +43,7 @@ class SceneInfo:
         bands: 1-based red, green, blue, of ``band_count``.
         stretch: what becomes 0 and 255 in red, green, blue.
         nodata_share: of a sample of the pixels.
+        collars: (value, share of the pixels) of what is left out though the file does not say that it is nodata.
         block_px: (width, height) of the file's blocks.
         overviews: reductions stored in the file.
         scale: (x, y) image pixels per model pixel.
@@ -66,6 +68,7 @@ class SceneInfo:
     nodata: float | None
     stretch: Stretch
     nodata_share: float
+    collars: tuple[tuple[float, float], ...]
     acquired: datetime.date | None
     block_px: tuple[int, int]
     overviews: tuple[int, ...]
@@ -97,20 +100,22 @@ def describe(
     acquired: datetime.date | None = None,
     allow_ungeoreferenced: bool = False,
     gsd_m: float | None = None,
+    nodata: Nodata = None,
     batch: int = 2,
 ) -> SceneInfo:
     """Read the header and a sample of the pixels of an image, and estimate the cost of ``predict``.
 
     Args:
         card: of the model.
-        images, bands, asset, acquired, allow_ungeoreferenced, gsd_m: as in ``open_inputs``.
+        images, bands, asset, acquired, allow_ungeoreferenced, gsd_m, nodata: as in ``open_inputs``.
         batch: chips that the network sees at once.
 
     Raises:
         SceneError, GeoreferencingError, SettingsError: as ``open_inputs`` and ``survey``.
     """
     scene = open_inputs(
-        images, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m
+        images, bands=bands, asset=asset, acquired=acquired, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd_m,
+        nodata=nodata,
     )  # fmt: skip
     if scene.acquired is None:
         warn_of_written_day(scene.uri)
@@ -146,6 +151,7 @@ def describe(
         nodata=scene.nodata,
         stretch=looked.stretch,
         nodata_share=1.0 - looked.valid_share,
+        collars=tuple((collar.value, collar.share) for collar in scene.validity.collars),
         acquired=scene.acquired,
         block_px=(block_width, block_height),
         overviews=overviews,

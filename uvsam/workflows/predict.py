@@ -137,7 +137,7 @@ def predict(
         check_generalist(settings.sam, cache)
     scene = open_inputs(
         images, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
-        allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m,
+        allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m, nodata=settings.nodata,
     )  # fmt: skip
     if scene.acquired is None:
         warn_of_written_day(scene.uri)

@@ -65,7 +65,8 @@ def predict_images(
             _predict(path, layer, own, progress)
         layers.append(layer)
         given[layer] = path
-        images[layer] = open_inputs(path, bands=own.bands, asset=own.asset, acquired=own.acquired).uri
+        scene = open_inputs(path, bands=own.bands, asset=own.asset, acquired=own.acquired, nodata=own.nodata)
+        images[layer] = scene.uri
     return layers, images
 
 
