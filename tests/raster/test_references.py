@@ -16,7 +16,8 @@ import rasterio
 
 from tests.raster.test_limits import PLACE, write
 from uvsam.errors import SceneError
-from uvsam.raster.access import open_dataset, read_raw
+from uvsam.raster.access import open_dataset
+from uvsam.raster.pixels import read_raw
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.window import Window
 
@@ -115,7 +116,7 @@ def bomb(tmp_path: Path) -> Path:
 
 def first_pixels(scene: Scene) -> np.ndarray:
     with open_dataset(scene.uri) as dataset:
-        return read_raw(dataset, scene.bands, Window(0, 0, 8, 8))[0]
+        return read_raw(dataset, scene, Window(0, 0, 8, 8))[0]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -28,9 +28,9 @@ PLACE_PX, PLACES, REMOTE_PLACES = 64, 8, 3
 PIECE_PX, CELL_PX = 1024, 32
 SMALL_PX = 300_000
 """A remote image is looked at through overviews of at least so many pixels."""
-PART_OF_PLACE = 0.25
+PART_OF_PLACE = 0.15
 LEAST_SHARE = 0.005
-LEAST_EDGE, LEAST_DEEP = 1.5, 0.75
+LEAST_EDGE, LEAST_DEEP = 1.5, 0.82
 MOST_COLLARS = 2
 NOISE = 4
 """How far pixels of a collar may be from its value after lossy compression (8 bits)."""
@@ -80,7 +80,7 @@ def find_collars(scene: Scene) -> Scene:
         for _ in range(MOST_COLLARS):
             view = _view(dataset, scene)
             value = 0.0 if missing and scene.nodata is None else _candidate(view, noise)
-            collar = None if value is None else _follow(view, value, noise, missing)
+            collar = None if value is None else _follow(view, value, noise, missing, scene.shape)
             if collar is None:
                 break
             validity = replace(scene.validity, collars=(*scene.validity.collars, collar))
@@ -95,6 +95,7 @@ class _View:
     Attributes:
         read: pixels of a window of the view.
         cells: (rows, columns).
+        span: pixels of the view that all cells cover.
         coarse: decimated.
         endless: too dear to follow a region: every pixel of its value is taken.
     """
@@ -102,6 +103,7 @@ class _View:
     shape: tuple[int, int]
     read: Callable[[Window], Pixels]
     cells: tuple[int, int]
+    span: tuple[int, int]
     place_px: int = PLACE_PX
     places: int = PLACES
     coarse: bool = False
@@ -111,6 +113,7 @@ class _View:
 def _view(dataset: Any, scene: Scene) -> _View:
     height, width = scene.shape
     cells = math.ceil(height / CELL_PX), math.ceil(width / CELL_PX)
+    span = cells[0] * CELL_PX, cells[1] * CELL_PX
 
     def read(window: Window) -> Pixels:
         try:
@@ -119,18 +122,20 @@ def _view(dataset: Any, scene: Scene) -> _View:
             return np.zeros((3, *window.shape), scene.dtype), np.zeros(window.shape, bool)
 
     if not is_remote(scene.uri) or height * width <= SMALL_PX:
-        return _View(scene.shape, read, cells)
+        return _View(scene.shape, read, cells, span)
     factor = math.sqrt(height * width / SMALL_PX)
     if max([1, *dataset.overviews(scene.bands[0])]) < factor / 2:
-        return _View(scene.shape, read, cells, places=REMOTE_PLACES, endless=True)
+        return _View(scene.shape, read, cells, span, places=REMOTE_PLACES, endless=True)
     shape = math.ceil(height / factor), math.ceil(width / factor)
     try:
         pixels, valid = read_raw(dataset, scene, Window(0, 0, height, width), shape)
     except SceneError:
-        return _View(scene.shape, read, cells, places=REMOTE_PLACES, endless=True)
-    return _View(
-        shape, lambda window: (pixels[:, *window.slices], valid[window.slices]), shape, PLACE_PX // 4, coarse=True
-    )
+        return _View(scene.shape, read, cells, span, places=REMOTE_PLACES, endless=True)
+
+    def kept(window: Window) -> Pixels:
+        return pixels[:, *window.slices], valid[window.slices]
+
+    return _View(shape, kept, shape, shape, PLACE_PX // 4, coarse=True)
 
 
 def _is_lossy(dataset: Any) -> bool:
@@ -180,19 +185,21 @@ def _looks(view: _View, *, edge: bool) -> Iterator[Pixels]:
             yield view.read(Window(row, col, view.place_px, view.place_px).intersection(whole))
 
 
-def _follow(view: _View, value: float, noise: int, missing: list[Window]) -> Collar | None:
+def _follow(view: _View, value: float, noise: int, missing: list[Window], shape: tuple[int, int]) -> Collar | None:
     """What has the value and hangs together with the edge, or with blocks that were never written."""
     if view.endless:
         parts = [has_value(pixels, value, noise) & valid for pixels, valid in _looks(view, edge=True)]
         shares = [float(part.mean()) for part in parts]
-        return Collar(value, noise, float(np.mean(shares)), b"", (1, 1)) if max(shares) == 1 else None
+        return Collar(value, noise, float(np.mean(shares)), b"", (1, 1), (1, 1)) if max(shares) == 1 else None
     region = _Region(view, value, noise, missing)
     region.grow()
     cells, count = region.large()
     share = count / math.prod(view.shape)
     if share == 0 or share == 1 or (share < LEAST_SHARE and not missing):
         return None
-    return Collar(value, noise, share, packed(binary_dilation(cells, EIGHT) if view.coarse else cells), view.cells)
+    if not view.coarse:
+        return Collar(value, noise, share, packed(cells), view.cells, view.span)
+    return Collar(value, noise, share, packed(binary_dilation(cells, EIGHT)), view.cells, shape)
 
 
 @dataclass
@@ -200,7 +207,7 @@ class _Region:
     """A region that grows from the edge into the image, through pieces of it.
 
     What is told of it is counted in cells: its pixels, those deep inside, those at the edge of the image or of its
-    data, those of blocks that were never written.
+    data, those in a corner of the image or beside what the file says is no data, those of blocks never written.
     """
 
     view: _View
@@ -214,7 +221,7 @@ class _Region:
 
     def grow(self) -> None:
         """Follow the region to its ends."""
-        self.counts = np.zeros((4, *self.view.cells), np.int32)
+        self.counts = np.zeros((5, *self.view.cells), np.int32)
         rows, cols = (math.ceil(size / PIECE_PX) for size in self.view.shape)
         for hole in self.missing:
             for piece in _pieces(hole):
@@ -239,14 +246,17 @@ class _Region:
         """Cells of the parts that are a collar, and their pixels.
 
         A strip along a side, a corner or a triangle in one has an edge of at least twice the root of its area along
-        the border of the image; a bright roof or a cloud that the border cuts has half of that, and is ragged.
+        the border of the image; a bright roof or a cloud that the border cuts has half of that, or is ragged.
         """
         parts, count = label(self.counts[0] > 0, EIGHT)
-        pixels, deep, edge, unwritten = (
+        pixels, deep, edge, outer, unwritten = (
             np.bincount(parts.ravel(), weights=plane.ravel(), minlength=count + 1) for plane in self.counts
         )
-        shaped = (edge >= LEAST_EDGE * np.sqrt(pixels)) & (deep >= LEAST_DEEP * pixels)
-        taken = (shaped | (unwritten > 0)) & (pixels > 0)
+        along = edge >= LEAST_EDGE * np.sqrt(pixels)
+        whole = along & (deep >= LEAST_DEEP * pixels) & (outer > 0)
+        if whole[1:].any():  # its thin ends too
+            whole = along
+        taken = (whole | (unwritten > 0)) & (pixels > 0)
         taken[0] = False
         return np.asarray(taken[parts]), int(pixels[taken].sum())
 
@@ -266,13 +276,16 @@ class _Region:
         self._sides[piece] = [line.copy() for line in _lines(reached)]
         self._open[piece] = [line.copy() for line in _lines(passable & ~reached)]
         found = reached & of_value
+        outer = self._corners(window)
         if not valid.all():
-            ends |= binary_dilation(reached & ~valid)
-        deep = found if found.all() else _deep(found, 1 if self.view.coarse else 2)
-        self._count(window, (found, deep, found & ends, found & unwritten))
+            beside = binary_dilation(reached & ~valid)
+            ends |= beside
+            outer |= beside
+        deep = found if found.all() else _inner(found)
+        self._count(window, (found, deep, found & ends, found & outer, found & unwritten))
 
     def _count(self, window: Window, masks: Sequence[NDArray[np.bool_]]) -> None:
-        (height, width), (down, across) = self.view.shape, self.view.cells
+        (height, width), (down, across) = self.view.span, self.view.cells
         rows = (window.row + np.arange(window.height)) * down // height
         cols = (window.col + np.arange(window.width)) * across // width
         first = [np.flatnonzero(np.diff(line, prepend=-1)) for line in (rows, cols)]
@@ -294,6 +307,13 @@ class _Region:
             line |= is_end
         return ends
 
+    def _corners(self, window: Window) -> NDArray[np.bool_]:
+        (height, width), corners = self.view.shape, np.zeros(window.shape, bool)
+        for row, col in product((0, height - 1), (0, width - 1)):
+            if window.row <= row < window.row_stop and window.col <= col < window.col_stop:
+                corners[row - window.row, col - window.col] = True
+        return corners
+
     def _unwritten(self, piece: tuple[int, int], window: Window) -> NDArray[np.bool_]:
         holes = np.zeros(window.shape, bool)
         for hole in self._holes.get(piece, ()):
@@ -311,13 +331,11 @@ def _lines(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     return [mask[0], mask[-1], mask[:, 0], mask[:, -1]]
 
 
-def _deep(mask: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
-    """Pixels whose neighbours, so many in each direction, are of a mask; it goes on beyond its border."""
-    for axis in (0, 1):
-        padded = np.pad(mask, [(px, px) if axis == way else (0, 0) for way in (0, 1)], mode="edge")
-        size = mask.shape[axis]
-        mask = np.logical_and.reduce([np.take(padded, range(at, at + size), axis) for at in range(2 * px + 1)])
-    return mask
+def _inner(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels all of whose neighbours are of a mask; it goes on beyond its border."""
+    padded = np.pad(mask, 1, mode="edge")
+    lines = padded[:-2] & padded[1:-1] & padded[2:]
+    return lines[:, :-2] & lines[:, 1:-1] & lines[:, 2:]
 
 
 def _connected(passable: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:

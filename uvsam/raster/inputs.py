@@ -91,7 +91,7 @@ def _opened(
     day = _day([colours[0] for colours in images], acquired)
     images = list(dict.fromkeys(images))
     first, *others = set(images[0])
-    scene = join(images, day) if others or len(images) > 1 else replace(first, acquired=day)
+    scene = join(images, day, collars=nodata is None) if others or len(images) > 1 else replace(first, acquired=day)
     return scene if nodata is not None else with_collars(scene)
 
 

@@ -17,8 +17,10 @@ from rasterio.warp import transform_bounds
 
 from uvsam.errors import GeoreferencingError, SceneError
 from uvsam.raster.access import in_any_folder, is_remote
+from uvsam.raster.collar import with_collars
 from uvsam.raster.names import gdal_name
 from uvsam.raster.scene import Scene, open_scene
+from uvsam.raster.validity import NONE
 from uvsam.raster.window import Window, hull
 
 TOLERANCE_PX = 0.05
@@ -31,15 +33,22 @@ Colours = tuple[Scene, Scene, Scene]
 
 
 class _Piece(NamedTuple):
-    """An image and its place in the mosaic; ``mask`` is the band that says where it is valid, None where none does."""
+    """An image and its place in the mosaic.
+
+    Attributes:
+        mask: the band that says where it is valid, None where none does.
+        blank: the values of red, green and blue where it is not, None where they do not say.
+        over: others, which come before it.
+    """
 
     colours: Colours
     mask: str | None
+    blank: tuple[float | None, ...] | None
     window: Window
-    over: bool  # others, which come before it
+    over: bool
 
 
-def join(images: Sequence[Colours], acquired: datetime.date | None) -> Scene:
+def join(images: Sequence[Colours], acquired: datetime.date | None, *, collars: bool = True) -> Scene:
     """One scene of images that share CRS, grid, pixel type and nodata value.
 
     Where nobody has data, nothing is looked at. Where images overlap the last one shows that has data there: whose mask
@@ -47,6 +56,7 @@ def join(images: Sequence[Colours], acquired: datetime.date | None) -> Scene:
 
     Args:
         acquired: day that all of them were taken.
+        collars: look for collars of images that lie over others, which would hide these.
 
     Raises:
         GeoreferencingError: they do not share one grid; the message has the gdalwarp that changes this.
@@ -66,7 +76,7 @@ def join(images: Sequence[Colours], acquired: datetime.date | None) -> Scene:
     corner, at = min(zip(windows, (colours[0] for colours in images), strict=True), key=lambda pair: pair[0][:2])
     affine = at.geobox.affine * Affine.translation(-corner.col, -corner.row)  # the same, whatever the order
     pieces = [
-        _Piece(colours, _mask(colours), window, over)
+        _piece(colours, window, over, collars)
         for colours, window, over in zip(images, windows, _lie_over(windows), strict=True)
     ]
     root = _raster((height, width), first, [_colour(pieces, index) for index in range(3)], _masks(pieces))
@@ -85,7 +95,7 @@ def _check_alike(first: Scene, other: Scene) -> None:
             f"{first.name} has {first.dtype} pixels and {other.name} has {other.dtype}; bring them to one type "
             "(gdal_translate -ot Byte -scale), or run them separately"
         )
-    if not _same_value(first.nodata, other.nodata):
+    if not all(map(_same_value, first.validity.nodata, other.validity.nodata)):
         one, two = ("none" if value is None else f"{value:g}" for value in (first.nodata, other.nodata))
         raise SceneError(
             f"the nodata value of {first.name} is {one}, that of {other.name} is {two}; say the same in both "
@@ -149,6 +159,14 @@ def _linear(affine: Affine) -> tuple[float, ...]:
     return affine.a, affine.b, affine.d, affine.e
 
 
+def _piece(colours: Colours, window: Window, over: bool, collars: bool) -> _Piece:
+    mask, nodata = _mask(colours), colours[0].validity.nodata
+    if nodata != NONE:
+        return _Piece(colours, mask, nodata, window, over)
+    found = with_collars(colours[0]).validity.collars if over and collars and mask is None else ()
+    return _Piece(colours, mask, (found[0].value,) * 3 if found else None, window, over)
+
+
 def _mask(colours: Colours) -> str | None:
     alpha, masked = colours[0].validity.alpha, colours[0].validity.masked
     if alpha is not None and masked:
@@ -200,23 +218,23 @@ def _masks(pieces: Iterable[_Piece]) -> list[xml.Element]:
 
 def _is_pierced(piece: _Piece) -> bool:
     """Whether other images show through where a piece has no data."""
-    return piece.over and (piece.mask is not None or piece.colours[0].nodata is not None)
+    return piece.over and (piece.mask is not None or piece.blank is not None)
 
 
 def _own(piece: _Piece) -> str:
     """A VRT of one image alone, whose mask tells of all its bands together where it has no data."""
     scene = piece.colours[0]
-    if piece.mask and scene.nodata is not None:
+    if piece.mask and piece.blank is not None:
         raise SceneError(
             f"{scene.name} overlaps others and has both a nodata value and a mask or alpha band; leave one out "
             "(gdal_edit.py -unsetnodata), or run it alone"
         )
     alone = piece._replace(window=Window(0, 0, *scene.shape), over=False)
     root = _raster(scene.shape, scene, [_colour([alone], index) for index in range(3)], _masks([alone]), nodata=False)
-    if scene.nodata is not None:
+    if piece.blank is not None:
         root.remove(root[-1])  # its mask
         values = xml.SubElement(xml.SubElement(root, "Metadata"), "MDI", key="NODATA_VALUES")
-        values.text = " ".join([repr(scene.nodata)] * 3)
+        values.text = " ".join(map(repr, piece.blank))
     return xml.tostring(root, encoding="unicode")
 
 
@@ -228,8 +246,8 @@ def _raster(
     for number, (name, sources) in enumerate(zip(("Red", "Green", "Blue"), colours, strict=True), start=1):
         band = xml.SubElement(root, "VRTRasterBand", dataType=_gdal_type(like.dtype), band=str(number))
         xml.SubElement(band, "ColorInterp").text = name
-        if nodata and like.nodata is not None:
-            xml.SubElement(band, "NoDataValue").text = repr(like.nodata)
+        if nodata and like.validity.nodata[number - 1] is not None:
+            xml.SubElement(band, "NoDataValue").text = repr(like.validity.nodata[number - 1])
         band.extend(sources)
     xml.SubElement(xml.SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte").extend(masks)
     return root

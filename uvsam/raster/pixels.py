@@ -46,7 +46,7 @@ def read_raw(
             f"copy or download the file again ({one_line(error)})"
         ) from error
     pixels: NDArray[Any] = values[:3]
-    return pixels, said if validity.holds_all(scene.dtype) else said & validity.of(pixels, window, scene.shape)
+    return pixels, said if validity.holds_all(scene.dtype) else said & validity.of(pixels, window)
 
 
 def _read(dataset: Any, indexes: list[int], box: RioWindow, shape: tuple[int, int]) -> NDArray[Any]:

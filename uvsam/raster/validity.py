@@ -33,7 +33,8 @@ class Collar:
         noise: how far they may be from it, as after lossy compression.
         share: of the image.
         cells: bits of the cells, row by row, that it touches, compressed; empty: all of them.
-        grid: (rows, columns) of cells, which cover the image evenly.
+        grid: (rows, columns) of cells.
+        span: rows and columns of pixels that they cover, of equal size.
     """
 
     value: float
@@ -41,6 +42,7 @@ class Collar:
     share: float
     cells: bytes
     grid: tuple[int, int]
+    span: tuple[int, int]
 
     def hides(self, pixels: NDArray[Any], rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Which pixels (3, h, w) are of it; None: none of them.
@@ -80,18 +82,18 @@ class Validity:
         said = self.alpha is not None or self.masked or self.collars or any(value is not None for value in self.nodata)
         return not said and np.dtype(dtype).kind != "f"
 
-    def of(self, pixels: NDArray[Any], window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def of(self, pixels: NDArray[Any], window: Window) -> NDArray[np.bool_]:
         """Which pixels (3, h, w) of a window are valid by their values.
 
         Args:
-            window: what they show, at any resolution, of an image of this ``shape``.
+            window: what they show, at any resolution.
         """
         valid: NDArray[np.bool_] = np.ones(pixels.shape[1:], bool)
         if any(value is not None for value in self.nodata):
             valid &= ~_is_nodata(pixels, self.nodata)
         for collar in self.collars:
-            rows = cells_of(window.row, window.height, pixels.shape[1], shape[0], collar.grid[0])
-            cols = cells_of(window.col, window.width, pixels.shape[2], shape[1], collar.grid[1])
+            rows = cells_of(window.row, window.height, pixels.shape[1], collar.span[0], collar.grid[0])
+            cols = cells_of(window.col, window.width, pixels.shape[2], collar.span[1], collar.grid[1])
             hidden = collar.hides(pixels, rows, cols)
             if hidden is not None:
                 valid &= ~hidden
