@@ -110,7 +110,7 @@ def describing_lines(info: "SceneInfo") -> list[tuple[str, str]]:
         ("stretch", f"{stretch} -> 0..255" if info.dtype != "uint8" else "none needed"),
         ("nodata", f"{100 * info.nodata_share:.1f} % of the pixels" + _values(info)),
         ("acquired", str(info.acquired) if info.acquired else "not said; give --date to predict"),
-        ("blocks", f"{info.block_px[0]} x {info.block_px[1]} px, overviews: {_overviews(info.overviews)}"),
+        ("blocks", f"{info.block_px[0]} x {info.block_px[1]} px, overviews: {_overviews(info)}"),
         ("tiles", f"{info.tiles} with cores of {info.core_px[0]} x {info.core_px[1]} px"),
         ("model", f"sees {info.model_gsd_m:g} m: {info.scale[0]:.3g} x {info.scale[1]:.3g} px of the image as one"),
         (
@@ -136,5 +136,6 @@ def _values(info: "SceneInfo") -> str:
     return f" ({'; '.join(said + found)})" if said or found else ""
 
 
-def _overviews(reductions: tuple[int, ...]) -> str:
-    return ", ".join(map(str, reductions)) or "none"
+def _overviews(info: "SceneInfo") -> str:
+    found = ", ".join(map(str, info.overviews)) or "none"
+    return found if info.overviews_agree else f"{found}, which show something else than the pixels"

@@ -85,24 +85,25 @@ def gdal_environment(uri: str = "") -> rasterio.Env:
 
 
 @contextmanager
-def open_dataset(uri: str, driver: str | None = None) -> Iterator[Any]:
+def open_dataset(uri: str, driver: str | None = None, *, overviews: bool = True) -> Iterator[Any]:
     """The rasterio dataset of ``uri``, in a GDAL environment with a bounded block cache.
 
     Args:
         driver: the only format it may have, by its GDAL name.
+        overviews: use those of the file where pixels are read decimated.
 
     Raises:
         SceneError: it cannot be opened, or GDAL fails inside the ``with`` block.
     """
     with gdal_environment(uri):
         try:
-            with opened(uri, driver) as dataset:
+            with opened(uri, driver, overviews=overviews) as dataset:
                 yield dataset
         except GDAL_ERRORS as error:  # from a question to the dataset; reads have an error of their own
             raise SceneError(f"cannot read {name_of(uri)}: {one_line(error)}") from error
 
 
-def opened(uri: str, driver: str | None = None) -> Any:
+def opened(uri: str, driver: str | None = None, *, overviews: bool = True) -> Any:
     """The rasterio dataset of ``uri``, to be closed; called in a GDAL environment.
 
     Raises:
@@ -111,14 +112,15 @@ def opened(uri: str, driver: str | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return _open(gdal_name(uri), [driver] if driver else DRIVERS)
+            options = {} if overviews else {"OVERVIEW_LEVEL": "NONE"}
+            return _open(gdal_name(uri), [driver] if driver else DRIVERS, options)
     except (*GDAL_ERRORS, OSError, ValueError) as error:
         raise SceneError(f"cannot open {name_of(uri)}: {one_line(error)}") from error
 
 
 @ensure_env_with_credentials  # type: ignore[untyped-decorator]  # as rasterio.open, which does not take several drivers
-def _open(name: str, drivers: list[str]) -> Any:
-    return DatasetReader(name, driver=drivers)
+def _open(name: str, drivers: list[str], options: dict[str, str]) -> Any:
+    return DatasetReader(name, driver=drivers, **options)
 
 
 def local_files(uri: str) -> list[Path]:

@@ -24,9 +24,9 @@ from uvsam.raster.scene import Scene
 from uvsam.raster.validity import Collar, has_value, packed
 from uvsam.raster.window import Window
 
-PLACE_PX, PLACES, REMOTE_PLACES = 64, 8, 3
+PLACE_PX, PLACES, REMOTE_PLACES = 64, 8, 2
 PIECE_PX, CELL_PX = 1024, 32
-SMALL_PX = 300_000
+SMALL_PX = 100_000
 """A remote image is looked at through overviews of at least so many pixels."""
 PART_OF_PLACE = 0.15
 LEAST_SHARE = 0.005
@@ -121,7 +121,7 @@ def _view(dataset: Any, scene: Scene) -> _View:
         except SceneError:  # damage is told of where it matters
             return np.zeros((3, *window.shape), scene.dtype), np.zeros(window.shape, bool)
 
-    if not is_remote(scene.uri) or height * width <= SMALL_PX:
+    if not _is_far(dataset, scene) or height * width <= SMALL_PX:
         return _View(scene.shape, read, cells, span)
     factor = math.sqrt(height * width / SMALL_PX)
     if max([1, *dataset.overviews(scene.bands[0])]) < factor / 2:
@@ -136,6 +136,11 @@ def _view(dataset: Any, scene: Scene) -> _View:
         return pixels[:, *window.slices], valid[window.slices]
 
     return _View(shape, kept, shape, shape, PLACE_PX // 4, coarse=True)
+
+
+def _is_far(dataset: Any, scene: Scene) -> bool:
+    """Whether pixels come over the network, as also through a VRT on this machine."""
+    return is_remote(scene.uri) or (dataset.driver == "VRT" and any(map(is_remote, dataset.files)))
 
 
 def _is_lossy(dataset: Any) -> bool:

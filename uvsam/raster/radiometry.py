@@ -1,6 +1,7 @@
 """One radiometry for a whole scene."""
 
 import math
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from uvsam.errors import SceneError
 from uvsam.raster.access import is_remote, open_dataset
+from uvsam.raster.overviews import overviews_agree
 from uvsam.raster.pixels import read_raw
 from uvsam.raster.scene import Scene
 from uvsam.raster.window import Window
@@ -53,10 +55,15 @@ IDENTITY = Stretch((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look at a few million pixels of a scene says about all of them."""
+    """What a look at a few million pixels of a scene says about all of them.
+
+    Attributes:
+        overviews_agree: those of the file show what its pixels show, or it has none.
+    """
 
     stretch: Stretch
     valid_share: float
+    overviews_agree: bool = True
 
 
 def estimate_stretch(scene: Scene) -> Stretch:
@@ -80,13 +87,34 @@ def survey(scene: Scene) -> Survey:
     Raises:
         SceneError: no pixel of the scene is valid, or it cannot be read.
     """
-    with open_dataset(scene.uri) as dataset:
-        sample, share = _collect(_few_pixels(dataset, scene), SAMPLE_PX)
+    agree = _overviews_agree(scene)
+    with open_dataset(scene.uri, overviews=agree) as dataset:
+        looks = _few_pixels(dataset, scene) if agree or dataset.driver != "VRT" else _places(dataset, scene)
+        sample, share = _collect(looks, SAMPLE_PX)
         if sample.shape[1] == 0:  # nothing where we looked: look everywhere before calling it empty
             sample, share = _collect(_all_pixels(dataset, scene), LATTICE_PX**2)
     if sample.shape[1] == 0:
         raise _empty(scene)
-    return Survey(IDENTITY if scene.dtype == "uint8" else _percentiles(sample), share)
+    return Survey(IDENTITY if scene.dtype == "uint8" else _percentiles(sample), share, agree)
+
+
+def _overviews_agree(scene: Scene) -> bool:
+    """Whether overviews may be used; warns where they may not."""
+    with open_dataset(scene.uri) as dataset:
+        reductions = dataset.overviews(scene.bands[0])
+        factor = max(math.sqrt(math.prod(scene.shape) / SAMPLE_PX), min(reductions, default=1))
+        if not (reductions or dataset.driver == "VRT") or factor <= 1 or overviews_agree(dataset, scene, factor):
+            return True
+    build = "build them again from its pixels"
+    if not is_remote(scene.uri) and not scene.uri.startswith("<"):
+        file = shlex.quote(scene.uri)
+        build = f"build them again: gdaladdo -clean {file} && gdaladdo -r average {file}"
+    warnings.warn(
+        f"the overviews of {scene.name} show something else than its pixels (are they older?) and are not used; "
+        f"{build}",
+        stacklevel=4,
+    )
+    return False
 
 
 def _empty(scene: Scene) -> SceneError:

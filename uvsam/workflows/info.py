@@ -46,6 +46,7 @@ class SceneInfo:
         collars: (value, share of the pixels) of what is left out though the file does not say that it is nodata.
         block_px: (width, height) of the file's blocks.
         overviews: reductions stored in the file.
+        overviews_agree: they show what the pixels show.
         scale: (x, y) image pixels per model pixel.
         tiles: number of tiles for ``predict``, 0 where it would refuse.
         seconds: estimate for ``predict`` on one core, start-up included; 0 where it would refuse.
@@ -72,6 +73,7 @@ class SceneInfo:
     acquired: datetime.date | None
     block_px: tuple[int, int]
     overviews: tuple[int, ...]
+    overviews_agree: bool
     model_gsd_m: float
     scale: tuple[float, float]
     tiles: int
@@ -155,6 +157,7 @@ def describe(
         acquired=scene.acquired,
         block_px=(block_width, block_height),
         overviews=overviews,
+        overviews_agree=looked.overviews_agree,
         model_gsd_m=card.gsd_m,
         scale=scale,
         tiles=tiles,
