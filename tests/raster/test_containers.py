@@ -23,8 +23,10 @@ from rasterio.shutil import copy
 
 from uvsam.cli.main import run
 from uvsam.errors import GeoreferencingError, SceneError
-from uvsam.raster.access import identity, in_any_folder, open_dataset, read_raw
+from uvsam.raster.access import in_any_folder, open_dataset
+from uvsam.raster.identity import identity
 from uvsam.raster.inputs import open_inputs
+from uvsam.raster.pixels import read_raw
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.window import Window
 
@@ -46,7 +48,7 @@ def write(path: Path, pixels: NDArray[np.generic] = PIXELS, col: int = 0, **more
 
 def read(scene: Scene) -> NDArray[np.generic]:
     with open_dataset(scene.uri) as dataset:
-        return read_raw(dataset, scene.bands, Window(0, 0, *scene.shape))[0]
+        return read_raw(dataset, scene, Window(0, 0, *scene.shape))[0]
 
 
 def is_plain(inputs: str | Path | Sequence[str | Path], **options: object) -> bool:

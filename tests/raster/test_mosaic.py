@@ -18,8 +18,8 @@ from rasterio.enums import ColorInterp
 from rasterio.warp import reproject
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
-from uvsam.raster.access import identity
 from uvsam.raster.chips import Chip, SceneReader
+from uvsam.raster.identity import identity
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import IDENTITY, Stretch, survey
 from uvsam.raster.scene import Scene, open_scene

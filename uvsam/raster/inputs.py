@@ -49,8 +49,8 @@ def open_inputs(
     names = dict.fromkeys(one for several in held.values() for one in several)
     if several := {name: inside for name, inside in held.items() if len(inside) > 1}:
         with _said_of(several):
-            return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m)
-    return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m)
+            return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m, nodata)
+    return _opened(names, bands, asset, acquired, allow_ungeoreferenced, gsd_m, nodata)
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _said_of(several: Mapping[str, Sequence[str]]) -> Iterator[None]:
 
 def _opened(
     names: Collection[str], bands: tuple[int, int, int] | None, asset: str | None, acquired: datetime.date | None,
-    allow_ungeoreferenced: bool, gsd_m: float | None,
+    allow_ungeoreferenced: bool, gsd_m: float | None, nodata: Nodata,
 ) -> Scene:  # fmt: skip
     images: list[Colours] = []
     for name in names:
