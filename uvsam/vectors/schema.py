@@ -76,7 +76,15 @@ CHANGES = Layer(
 ZONES = Layer(
     "zones",
     "MultiPolygon",
-    {"zone": "object", "villages": "int64", "area_m2": "float64", "zone_m2": "float64", "share": "float64", **_PERIOD},
+    {
+        "zone": "object",
+        "villages": "int64",
+        "area_m2": "float64",
+        "zone_m2": "float64",
+        "seen_share": "float64",
+        "share": "float64",
+        **_PERIOD,
+    },
 )
 HOT_SPOTS = Layer("hot_spots", "Polygon", {"area_m2": "float64", "z": "float64", "significant": "bool", **_PERIOD})
 SAMPLE = Layer("sample", "Point", {"place_id": "int64", "truth": "object"})

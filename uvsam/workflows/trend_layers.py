@@ -1,6 +1,7 @@
 """What ``uvsam trends`` writes of followed villages: its layers and its tables."""
 
 import datetime
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,18 +17,19 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from uvsam.change.accounts import changes, period_table, step_table, trend_rows, village_table
+from uvsam.change.hot_spots import Grid, InCells, cells_for, ground_without_coverage, hot_spots
 from uvsam.change.intervals import is_significant, outline_half_m2, together
 from uvsam.change.lineage import LineageRules
 from uvsam.change.overlay import Polygons
-from uvsam.change.places import Grid, count_in_zones, cumulative, distances_m, hot_spots, rings
+from uvsam.change.places import count_in_zones, cumulative, distances_m, rings
 from uvsam.change.steps import clip
 from uvsam.change.store import Store
 from uvsam.engine.executors import Run, here
-from uvsam.errors import LabelError, SettingsError
+from uvsam.errors import SettingsError
 from uvsam.vectors.geopackage import Rows
-from uvsam.vectors.layer_files import read_rows
-from uvsam.vectors.polygon_files import moved, multipolygons, polygon_layer, read_polygons, repaired, to_wkb
+from uvsam.vectors.polygon_files import moved, multipolygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
+from uvsam.vectors.zone_files import Zones
 from uvsam.workflows.following import Followed
 
 
@@ -43,7 +45,7 @@ class TrendSettings:
         align: whether the layers are moved onto the first one.
         centre: longitude and latitude that distances and rings are measured from.
         rings_km: outer radii of rings around it.
-        zones: polygon file of districts; column ``name`` names them, else their number.
+        zones: polygon file of districts, see :func:`uvsam.vectors.zone_files.read_zones`.
         cell_m: side of the cells in which hot spots are looked for.
         reference: a sample that was filled in, see :mod:`uvsam.workflows.reference`.
         workers, dask: see :func:`uvsam.engine.executors.open_run`.
@@ -95,12 +97,14 @@ class TrendLayers:
 
     Args:
         crs: of what is written; that of the first layer.
+        districts: zones of the user's own.
         run: where leaves are worked on.
     """
 
     followed: Followed
     settings: TrendSettings
     crs: CRS | None
+    districts: Zones | None = None
     run: Run = here
 
     @property
@@ -209,7 +213,9 @@ class TrendLayers:
         edges = self.settings.rings_km
         names = [f"{low:g} to {high:g} km" for low, high in pairwise([0.0, *edges])]
         round_centre = rings(self.centre, [1000 * edge for edge in edges]) if edges else np.empty(0, object)
-        return (names, round_centre), self._districts()
+        own = self.districts
+        named = ([], np.empty(0, object)) if own is None else (own.names, own.layer.to_crs(self.followed.crs))
+        return (names, round_centre), named
 
     @cached_property
     def centre(self) -> tuple[float, float]:
@@ -218,26 +224,21 @@ class TrendLayers:
         x, y = Transformer.from_crs("EPSG:4326", self.followed.crs, always_xy=True).transform(*self.settings.centre)
         return float(x), float(y)
 
-    def _districts(self) -> tuple[list[str], Polygons]:
-        path = self.settings.zones
-        if path is None:
-            return [], np.empty(0, object)
-        layer = read_polygons(path)
-        if (layer.crs is None) != (self.followed.crs is None):
-            raise LabelError(f"{path} and the village layers are not in places that can be compared")
-        rows = read_rows(path, polygon_layer(path))
-        names = rows[rows.geometry.notna() & ~rows.geometry.is_empty]
-        column = names["name"].astype(str) if "name" in names and len(names) == len(layer.polygons) else None
-        said = list(column) if column is not None else [f"zone {k + 1}" for k in range(len(layer.polygons))]
-        return said, layer.to_crs(self.followed.crs)
-
     @cached_property
     def zone_table(self) -> pd.DataFrame:
         """Villages of each zone and period; areas on the ground that the period's image shows."""
-        return pd.concat(
+        found = pd.concat(
             [self._zones_of(period, *zones) for period in range(len(self.dates)) for zones in self._zone_sets],
             ignore_index=True,
         )
+        unseen = found[found["seen_share"] == 0].groupby("valid_from")["zone"]
+        for date, zones in unseen:
+            warnings.warn(
+                f"{len(zones)} zones are on no ground that was looked at on {date:%Y-%m-%d}: {', '.join(zones[:5])}"
+                + (" ..." if len(zones) > 5 else ""),
+                stacklevel=2,
+            )
+        return found
 
     def _zones_of(self, period: int, names: list[str], zones: Polygons) -> pd.DataFrame:
         store, ground = self.followed.periods[period].store, self.seen[period]
@@ -246,10 +247,17 @@ class TrendLayers:
         for part in store.parts() if len(zones) else ():
             held = count_in_zones(part.polygons, shown)
             villages, area = villages + held.villages, area + held.area_m2
-        size = shapely.area(shown)
+        size, whole = shapely.area(shown), shapely.area(zones)
         share = np.divide(area, size, out=np.full(len(size), np.nan), where=size > 0)
         return pd.DataFrame(
-            {"zone": names, "villages": villages, "area_m2": area, "zone_m2": size, "share": share}
+            {
+                "zone": names,
+                "villages": villages,
+                "area_m2": area,
+                "zone_m2": size,
+                "seen_share": size / whole,
+                "share": share,
+            }
         ).assign(**self._valid(period))
 
     def zone_layer(self) -> Rows:
@@ -278,18 +286,57 @@ class TrendLayers:
 
     def hot_spots(self) -> Iterator[Rows]:
         """Layer ``hot_spots``: cells of each period."""
+        cell_m = self._cell_m
         for period, described in enumerate(self.followed.periods):
             store, ground = described.store, self.seen[period]
-            if ground is None:
-                ground = shapely.box(*store.total_bounds) if len(store) else shapely.Polygon()
-            grid = Grid.over(ground, self.settings.cell_m)
+            grid = Grid.over(self._extent(period), cell_m)
             parts = self.run(_land_of, [_LandTask(store, leaf, grid) for leaf in range(len(store.counts))])
-            land = np.zeros(grid.shape)
-            for _, cells, area in sorted(parts, key=lambda part: part[0]):  # a sum is the same in the same order only
-                land.ravel()[cells] += area
-            found = hot_spots(grid, land, ground)
+            land = InCells.joined(found for _, found in sorted(parts, key=lambda part: part[0]))
+            seen = ground_without_coverage(grid, land) if ground is None else grid.land(shapely.get_parts([ground]))
+            found = hot_spots(grid, land, seen)
             table = pd.DataFrame({"area_m2": found.area_m2, "z": found.z, "significant": found.significant})
             yield self._rows(HOT_SPOTS, table.assign(**self._valid(period)), found.cells)
+
+    def _extent(self, period: int) -> NDArray[np.float64]:
+        """Left, bottom, right, top of the villages and of the ground that was looked at."""
+        ground = self.seen[period]
+        both = [self.followed.periods[period].store.total_bounds, shapely.bounds(ground or shapely.Polygon())]
+        low, high = np.fmin.reduce(both)[:2], np.fmax.reduce(both)[2:]
+        return np.concatenate([low, high])
+
+    @property
+    def _cell_m(self) -> float:
+        """Side of the cells, larger than wanted where there would be too many."""
+        wanted = self.settings.cell_m
+        needed = wanted
+        for period, described in enumerate(self.followed.periods):
+            extent, ground, land = self._extent(period), self.seen[period], self.areas[period]
+            needed = max(needed, cells_for(extent, ground, len(described.store), float(land.sum()), wanted))
+            if ground is None and Grid.over(extent, wanted).is_wide:
+                self._say_wide(period, extent)
+        if needed > wanted:
+            warnings.warn(
+                f"cells of {wanted:g} m would be too many for this ground; hot spots are told in cells of {needed:g} m "
+                f"(--cell-m {needed:g})",
+                stacklevel=2,
+            )
+        return needed
+
+    def _say_wide(self, period: int, extent: NDArray[np.float64]) -> None:
+        """Warn that villages are so far apart that not all ground between them is looked at, and which is furthest."""
+        store = self.followed.periods[period].store
+        boxes = np.concatenate([shapely.bounds(part.polygons).reshape(-1, 4) for part in store.parts()])
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        x, y = centres[np.argmax(np.hypot(*(centres - np.median(centres, axis=0)).T))]
+        if self.followed.crs is not None and self.crs is not None:
+            x, y = Transformer.from_crs(self.followed.crs, self.crs, always_xy=True).transform(x, y)
+        apart = float(np.hypot(*(extent[2:] - extent[:2])))
+        warnings.warn(
+            f"villages of {self.dates[period]} lie {apart / 1000:,.0f} km apart, the furthest from the others at "
+            f"{x:.8g}, {y:.8g}; hot spots are looked for near villages only. Delete that one if it is a mistake, or "
+            "give the layers a coverage",
+            stacklevel=2,
+        )
 
     def _rows(self, layer: Layer, table: pd.DataFrame, polygons: Polygons) -> Rows:
         """Rows of a layer, brought from the map to where they are written."""
@@ -307,8 +354,6 @@ class _LandTask(NamedTuple):
     grid: Grid
 
 
-def _land_of(task: _LandTask) -> tuple[int, NDArray[np.intp], NDArray[np.float64]]:
-    """Number of the leaf, cells with village land, and how much."""
-    land = task.grid.land(task.store.read(task.leaf).polygons).ravel()
-    cells = np.flatnonzero(land)
-    return task.leaf, cells, land[cells]
+def _land_of(task: _LandTask) -> tuple[int, InCells]:
+    """Number of the leaf, and the village land of its villages in cells."""
+    return task.leaf, task.grid.land(task.store.read(task.leaf).polygons)

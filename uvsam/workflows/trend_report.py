@@ -2,10 +2,10 @@
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -179,11 +179,21 @@ def _zones(found: Trends) -> Section:
     rows = []
     for zone, own in found.zones.groupby("zone", sort=False):
         periods = own.set_index("valid_from").loc[dates].to_dict(orient="records")
-        rows.append((str(zone), *(f"{row['villages']} / {hectares(row['area_m2'])}" for row in periods)))
+        rows.append((str(zone), *(_in_zone(row) for row in periods)))
     days = figures.day_names([pd.Timestamp(date) for date in dates])
     table = Table(("zone", *(f"{day}: villages / ha" for day in days)), rows)
-    text = "A village across a border is counted where most of it is; its area where it lies."
+    text = (
+        "A village across a border is counted where most of it is; its area where it lies. Of zones that overlap, each "
+        "has all that lies in it."
+    )
     return Section("Where", (text,), (), [table])
+
+
+def _in_zone(row: Mapping[Any, Any]) -> str:
+    seen = row["seen_share"]
+    if seen == 0:
+        return "not looked at"
+    return f"{row['villages']} / {hectares(row['area_m2'])}" + ("" if seen > 0.995 else f" ({seen:.0%} seen)")
 
 
 def _corrected(found: Trends) -> Section:

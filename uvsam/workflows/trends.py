@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import shapely
+from numpy.typing import NDArray
 
 import uvsam
+from uvsam.change.overlay import bounds_of
 from uvsam.engine.executors import open_run
 from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
@@ -18,8 +22,10 @@ from uvsam.raster.writer import check_destination, check_inputs_stay
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.layer_files import files_of
-from uvsam.vectors.periods import crs_of, find_periods
+from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds
+from uvsam.vectors.polygon_files import read_coverage
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
+from uvsam.vectors.zone_files import Zones, read_zones
 from uvsam.workflows.following import follow
 from uvsam.workflows.reference import corrected_areas
 from uvsam.workflows.trend_images import predict_images
@@ -66,6 +72,9 @@ def trends(
         overwrite=overwrite, progress=progress,
     )  # fmt: skip
     sources = [replace(source, image=images.get(source.path)) for source in find_periods(layers_of, settings.dates)]
+    districts = None if settings.zones is None else read_zones(settings.zones)
+    if districts is not None and settings.zones is not None:
+        _check_zones(settings.zones, districts, sources)
     corrected = _corrected(settings.reference, [source.date for source in sources])
     with (
         _scratch(scratch or out.parent) as folder,
@@ -75,7 +84,7 @@ def trends(
             sources, Path(folder), tolerance_m=settings.tolerance_m, min_change_m2=settings.min_change_m2,
             rules=settings.rules, align=settings.align, run=run, progress=progress,
         )  # fmt: skip
-        books = TrendLayers(followed, settings, crs_of(sources[0]), run)
+        books = TrendLayers(followed, settings, crs_of(sources[0]), districts, run)
         found = books.tables(corrected)
         progress("writing", 0, 1)
         layers: list[tuple[Layer, Iterable[Rows]]] = [
@@ -96,6 +105,35 @@ def trends(
             write_sums(tables, found)
         progress("writing", 1, 1)
     return found
+
+
+def _check_zones(path: Path, zones: Zones, sources: Sequence[PeriodSource]) -> None:
+    """Whether a zone lies where a layer is, before anything is computed.
+
+    Raises:
+        LabelError: none does.
+    """
+    extents = []
+    for source in sources:
+        crs, coverage = crs_of(source), read_coverage(source.path)
+        if (crs is None) != (zones.layer.crs is None):
+            raise LabelError(f"{path if crs else source.path} has no coordinate reference system; assign it first")
+        outlines = zones.layer.to_crs(crs)
+        if coverage is not None and len(coverage.polygons):
+            extents.append((outlines, bounds_of(coverage.to_crs(crs))))
+        elif len(boxes := read_bounds(source)):
+            low, high = np.nanmin(boxes[:, :2], axis=0), np.nanmax(boxes[:, 2:], axis=0)
+            extents.append((outlines, np.concatenate([low, high])))
+    if extents and not any(shapely.intersects(outlines, shapely.box(*box)).any() for outlines, box in extents):
+        outlines, box = extents[0]
+        raise LabelError(
+            f"no zone of {path} lies where the layers are: the zones reach over {_said(bounds_of(outlines))}, "
+            f"{sources[0].path} over {_said(box)} (left, bottom, right, top, in the coordinates of that layer)"
+        )
+
+
+def _said(box: NDArray[np.float64]) -> str:
+    return ", ".join(f"{number:.7g}" for number in box)
 
 
 def _corrected(reference: Path | None, dates: Sequence[datetime.date]) -> pd.DataFrame:

@@ -44,6 +44,7 @@ COLUMNS = {
     "zone": Column("Zone", "Ring or district"),
     "villages": _number("Villages", "Counted where most of each lies"),
     "zone_m2": _number("Ground seen (m²)", "Of the zone, what the image shows"),
+    "seen_share": _number("Share seen (0 to 1)", "Of the zone, what the image shows", 4),
     "share": _number("Share (0 to 1)", "Village land on the ground seen", 4),
     "z": _number("z of Getis-Ord Gi*", "Standard deviations from the mean", 2),
     "place_id": _number("Place", "Number of the place"),

@@ -132,7 +132,7 @@ STYLES = {
             ),
             order='"valid_from"', opacity=NOT_PLAYED.replace("15", "0"),
         ),
-        {"Zone": "zone villages area_m2 zone_m2 share", "When": " ".join(PERIOD)},
+        {"Zone": "zone villages area_m2 zone_m2 seen_share share", "When": " ".join(PERIOD)},
         title='"zone"',
         tip=f'<b>[% "zone" %]</b><br>{SINCE_AND_UNTIL}<br>[% "villages" %] villages, '
             '[% format_number(100 * "share", 2) %] % of the ground seen',
