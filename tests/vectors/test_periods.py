@@ -215,3 +215,18 @@ def test_numbers_and_ids_as_texts(tmp_path: Path, said: str | None, read: object
     confidence = frame.compute()["confidence"].tolist()
     assert confidence[0] == 0.5
     assert np.isnan(confidence[1]) if read is None else confidence[1] == pytest.approx(read)
+
+
+def test_a_shapefile_keeps_its_intervals_though_it_cuts_their_names(tmp_path: Path) -> None:
+    columns = {"confidence": [0.5, 0.75], "area_low_m2": [9000.0, 8000.0], "area_high_m2": [12_000.0, 11_000.0]}
+    with pytest.warns(UserWarning, match="truncated|normalized"):
+        cut = file(tmp_path / "v_2016.shp", **columns)
+    capitals = file(tmp_path / "w_2016.gpkg", **{name.upper(): values for name, values in columns.items()})
+    whole = file(tmp_path / "x_2016.gpkg", **columns)
+    expected, *found = (
+        read_lazily(find_periods([path], least=1)[0], CRS.from_epsg(32643)).compute() for path in (whole, cut, capitals)
+    )
+    for one in found:
+        for name, values in columns.items():
+            assert expected[name].tolist() == values
+            assert one[name].tolist() == values

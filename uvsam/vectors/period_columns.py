@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from uvsam.dates import NoDay, day_in, is_missing, parse_day
 from uvsam.errors import LabelError
 
+SHAPEFILE_NAME = 10
 TEXT = pd.ArrowDtype(pa.string())
 
 
@@ -146,3 +147,13 @@ def _number(value: Any, path: Path, name: str) -> float:
     except ValueError:
         raise LabelError(f"{path}: '{value}' in column {name} is no number") from None
     return found / 100 if percent else found
+
+
+def columns_of(wanted: Sequence[str], has: Sequence[str]) -> dict[str, str]:
+    """What each of the wanted columns is called in a layer, if it is there.
+
+    Shapefiles cut names to ten characters, ``area_low_m2`` to ``area_low_m``, and some programs write capitals.
+    """
+    low = {name.casefold(): name for name in reversed(has)}
+    named = {name: name if name in has else low.get(name, low.get(name[:SHAPEFILE_NAME])) for name in wanted}
+    return {name: said for name, said in named.items() if said is not None}

@@ -22,7 +22,7 @@ from uvsam.dates import day_in
 from uvsam.errors import LabelError
 from uvsam.vectors import layer_files
 from uvsam.vectors.layer_files import count_rows, layer_info, named, naming, read_columns, read_rows
-from uvsam.vectors.period_columns import DateColumn, Group, ids, numbers
+from uvsam.vectors.period_columns import DateColumn, Group, columns_of, ids, numbers
 from uvsam.vectors.polygon_files import (
     moved,
     multipolygons,
@@ -247,17 +247,19 @@ def read_lazily(source: PeriodSource, crs: CRS | None, kept_in: CRS | None = Non
         LabelError: when it is computed: a row is no polygon, or a number of it is none.
     """
     own = crs_of(source)
-    has = [name for name in KEPT if name in layer_info(source.path, source.layer).columns]
+    found = columns_of(KEPT, layer_info(source.path, source.layer).columns)
+    has = list(found.values())
     rows = np.arange(count_rows(source.path, source.layer)) if source.rows is None else source.rows
     parts = np.unique(rows // CHUNK).tolist() or [0]
 
     def read(part: int) -> gpd.GeoDataFrame:
         first = part * CHUNK
         frame = read_rows(source.path, source.layer, columns=has, first=first, count=CHUNK)
-        frame = frame.iloc[rows[rows // CHUNK == part] - first]
+        frame = frame.iloc[rows[rows // CHUNK == part] - first].rename(columns=full)
         return _prepared(source, frame, own, crs, kept_in)
 
-    empty = gpd.GeoDataFrame({name: [] for name in has}, geometry=[], crs=own)
+    full = {said: name for name, said in found.items()}
+    empty = gpd.GeoDataFrame({name: [] for name in found}, geometry=[], crs=own)
     return dd.from_map(read, parts, meta=_prepared(source, empty, own, crs, kept_in))  # type: ignore[no-untyped-call]
 
 
