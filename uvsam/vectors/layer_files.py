@@ -24,6 +24,7 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 from pyproj import CRS
 
 from uvsam.errors import LabelError
+from uvsam.vectors.limits import check_coordinates, check_count, check_vectors
 
 UNREADABLE = (DataSourceError, DataLayerError, FeatureError, GeometryError, CRSError, ValueError, OSError)
 """ValueError: pyarrow's errors are of this kind, and those about a condition or a column."""
@@ -140,13 +141,18 @@ def read_rows(
     if where is not None:  # on a column of a Shapefile that is not read a condition finds nothing
         columns = None
     if not _is_parquet(file):
-        return pyogrio.read_dataframe(
+        check_count(file, int(pyogrio.read_info(file, layer=layer)["features"]))
+        frame = pyogrio.read_dataframe(
             file, layer=layer, where=where, columns=columns, force_2d=True, skip_features=first, max_features=count
         )
+        if isinstance(frame, gpd.GeoDataFrame):
+            check_coordinates(file, frame.geometry.to_numpy())
+        return frame
     described = _described(file)
     names = [name for name in described.columns if columns is None or name in columns]
     frame = gpd.read_parquet(file, columns=[*names, described.geometry_name]).reset_index(drop=True)
     flat = gpd.GeoSeries(shapely.force_2d(frame.geometry.to_numpy()), crs=frame.crs)
+    check_coordinates(file, flat.to_numpy())
     frame = gpd.GeoDataFrame(frame[names], geometry=flat)
     if where is not None:  # GDAL knows SQL
         memory = io.BytesIO()
@@ -205,6 +211,8 @@ class _Parquet:
 
 
 def _is_parquet(path: Path) -> bool:
+    """How a file is read; asked before any is opened, so that here each is looked at first."""
+    check_vectors(path)
     return path.suffix.lower() in PARQUET
 
 

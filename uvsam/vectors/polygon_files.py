@@ -80,6 +80,8 @@ def read_polygons(path: Path, *, layer: str | None = None, where: str | None = N
     layer = polygon_layer(path, layer)
     try:
         frame = read_rows(path, layer, where=where, columns=())
+    except LabelError:
+        raise
     except UNREADABLE as error:
         raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
     drawn = rows_with_polygons(frame, path, layer)
@@ -155,6 +157,8 @@ def layer_kinds(path: Path) -> dict[str, str | None]:
         raise LabelError(f"{path} shows polygons cut at the borders of tiles; give a file that has them whole")
     try:
         return list_layers(path)
+    except LabelError:
+        raise
     except UNREADABLE as error:
         if not named(path).file.exists():
             raise LabelError(f"{named(path).file} does not exist") from error
