@@ -3,9 +3,11 @@
 import functools
 import http.server
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,3 +114,35 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def server(site: Site) -> str:
     """Address of a web server that has the files of ``tmp_path``."""
     return site.address
+
+
+class OtherSite:
+    """A web server in a process of its own, as GDAL asks for some things while it holds the lock of Python."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self.address, self.log = address, log
+
+    def asked(self) -> Counter[str]:
+        """Requests for each name."""
+        return Counter(line.split()[1] for line in self.log.read_text().splitlines())
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., OtherSite]]:
+    """Starts web servers that have the files of ``tmp_path``, see ``web_server.py``."""
+    running = []
+
+    def start(head: int = 0, everything: bool = False) -> OtherSite:
+        log = tmp_path / f"{len(running)}.log"
+        log.touch()
+        script = Path(__file__).with_name("web_server.py")
+        command = [sys.executable, str(script), str(tmp_path), str(log), str(head), str(everything)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout is not None
+        return OtherSite(f"http://127.0.0.1:{process.stdout.readline().strip()}", log)
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()

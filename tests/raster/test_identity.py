@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,10 @@ def test_of_a_server_that_says_nothing_the_pixels_tell(tmp_path: Path, site: Any
     assert not is_still(uri, before)
 
 
-def test_of_an_object_store_the_pixels_tell(tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = site.address.removeprefix("http://")
+def test_of_an_object_store_the_pixels_tell(
+    tmp_path: Path, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = serve().address.removeprefix("http://")
     for name, value in {
         "AWS_S3_ENDPOINT": host, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE", "AWS_NO_SIGN_REQUEST": "YES",
     }.items():  # fmt: skip

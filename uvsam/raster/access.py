@@ -4,9 +4,9 @@ import html
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import rasterio
@@ -21,6 +21,7 @@ from uvsam.addresses import without_secrets
 from uvsam.errors import SceneError
 from uvsam.raster.names import exists, gdal_name, is_on_network, on_disk, parse
 from uvsam.raster.trust import DRIVERS, NEVER
+from uvsam.raster.web import BESIDE, http_address, is_signed, looks
 from uvsam.raster.window import Window
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -80,8 +81,25 @@ def gdal_environment(uri: str = "") -> rasterio.Env:
         **NEVER,
     }
     if is_remote(uri):  # listing a bucket or a web folder before every open can take longer than the read itself
-        options |= {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1}
+        options |= {"GDAL_HTTP_MAX_RETRY": 3, "GDAL_HTTP_RETRY_DELAY": 1, **_of_web(sources(uri))}
     return rasterio.Env(**options)
+
+
+def _of_web(names: Sequence[str]) -> dict[str, Any]:
+    """Which names GDAL may look for beside remote files: those that are there. Of object stores it finds out itself."""
+    found = looks(names)
+    stores = any(http_address(name) is None for name in names)
+    endings = {ending for _, look in found for ending in look.beside} | set(BESIDE if stores else ())
+    options: dict[str, Any] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    if endings and not any(map(is_signed, names)):
+        own = {PurePosixPath(name).suffix or PurePosixPath(name).name for name in names}
+        options = {
+            "GDAL_DISABLE_READDIR_ON_OPEN": True,
+            "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(sorted(own | endings)),
+        }
+    if not all(look.answers_head for _, look in found):
+        options["CPL_VSIL_CURL_USE_HEAD"] = False
+    return options
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from xml.etree import ElementTree as xml
 
 import rasterio
@@ -16,17 +15,13 @@ from rasterio.windows import Window as RioWindow
 from uvsam.addresses import without_secrets
 from uvsam.errors import SceneError
 from uvsam.raster.access import is_remote, open_dataset, sources
+from uvsam.raster.web import AT_ONCE, BESIDE, TIMEOUT_S, http_address, looks
 
-BESIDE = (".aux.xml", ".msk", ".ovr")
 STATISTICS = {"Metadata", "Histograms"}
 """What QGIS and GDAL add to a file's ``.aux.xml`` when somebody looks at it; no pixel depends on it."""
-TIMEOUT_S = 30.0
-AT_ONCE = 8
 ASKED_AGAIN = 3
 SAMPLE_PX = 64
 BLOCKS = 1000
-HTTP = re.compile(r"https?://\S+", re.IGNORECASE)
-PACKED = re.compile(r"(.*?\.(?:zip|kmz|tar|tgz|tar\.gz|gz|7z|rar))(?:[/!}].*)?$", re.IGNORECASE)
 
 Identity = list[list[Any]]
 
@@ -69,7 +64,11 @@ def _files(uri: str) -> list[str]:
 
 def _states(name: str) -> Identity:
     if is_remote(name):
-        return [[without_secrets(name), *(_told(name) or _seen(name))]]
+        beside = [name + ending for _, look in looks([name]) for ending in look.beside if ending in BESIDE]
+        return [
+            [without_secrets(name), *(_told(name) or _seen(name))],
+            *([without_secrets(other), *(_told(other) or [])] for other in beside),
+        ]
     path = _on_disk(name)
     if path is None:
         return []
@@ -114,13 +113,9 @@ def _told(name: str) -> list[Any] | None:
     """Length, ETag and time of change, as a web server says them; None where it says no more than a length."""
     import requests  # only for those who need it
 
-    found = HTTP.search(unquote(name) if "?" in name.partition("://")[0] else name)
-    if found is None:
+    address = http_address(name)
+    if address is None:
         return None
-    address = found[0].rstrip("}")
-    reader = name[: name.find(found[0])]
-    if re.search(r"zip|tar|gz|7z|rar", reader, re.IGNORECASE) and (packed := PACKED.match(address)):
-        address = packed[1]
     try:
         asked = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
         with requests.get(address, headers=asked, timeout=TIMEOUT_S, stream=True) as answer:

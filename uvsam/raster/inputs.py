@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from uvsam.errors import GeoreferencingError, SceneError, SettingsError
+from uvsam.raster.access import is_remote
 from uvsam.raster.collar import with_collars
 from uvsam.raster.containers import SHOWN, images_in
 from uvsam.raster.mosaic import Colours, join
 from uvsam.raster.scene import Scene, open_scene
 from uvsam.raster.stac import Described, is_stac, read_items
 from uvsam.raster.validity import Nodata
+from uvsam.raster.web import is_signed, looks
 
 GSD_TOLERANCE = 0.1
 
@@ -70,6 +72,7 @@ def _opened(
     allow_ungeoreferenced: bool, gsd_m: float | None, nodata: Nodata,
 ) -> Scene:  # fmt: skip
     images: list[Colours] = []
+    looks(name for name in names if is_remote(name) and not is_stac(name))  # at many images at once
     for name in names:
         if is_stac(name):
             images += [_of_item(image, bands, acquired, nodata) for image in read_items(name, asset)]
@@ -84,6 +87,7 @@ def _opened(
                     f"{name} has no place on earth; one run takes only one such image, and no other with it"
                 ) from error
             images.append((scene, scene, scene))
+    _say_what_is_not_looked_for([scene for colours in images for scene in colours])
     if asset and not any(map(is_stac, names)):
         raise SettingsError("--asset chooses from a STAC item; an image has none")
     if not images:
@@ -93,6 +97,17 @@ def _opened(
     first, *others = set(images[0])
     scene = join(images, day, collars=nodata is None) if others or len(images) > 1 else replace(first, acquired=day)
     return scene if nodata is not None else with_collars(scene)
+
+
+def _say_what_is_not_looked_for(scenes: Sequence[Scene]) -> None:
+    signed = list(dict.fromkeys(scene.name for scene in scenes if is_remote(scene.uri) and is_signed(scene.uri)))
+    if signed:
+        more = f" and {len(signed) - 1} more" if len(signed) > 1 else ""
+        warnings.warn(
+            f"{signed[0]}{more} has an address with a query, so that masks and descriptions beside it (.msk, .aux.xml) "
+            "are not looked for",
+            stacklevel=3,
+        )
 
 
 def _day(scenes: Sequence[Scene], given: datetime.date | None) -> datetime.date | None:

@@ -4,12 +4,13 @@ import datetime
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from uvsam.errors import GeoreferencingError, SceneError
-from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset
+from uvsam.raster.access import check_complete, is_remote, name_of, open_dataset, sources
 from uvsam.raster.acquired import acquired_day
 from uvsam.raster.bands import choose_bands
 from uvsam.raster.containers import of_several
@@ -20,6 +21,7 @@ from uvsam.raster.names import check_utf8, exists, gdal_name
 from uvsam.raster.references import Part, References, check_regular
 from uvsam.raster.resolution import ground_resolution_m
 from uvsam.raster.validity import Nodata, Validity
+from uvsam.raster.web import looks, remember
 
 COARSEST_RATIO = 4.0
 SNAP = 0.05
@@ -46,6 +48,14 @@ class Scene:
     validity: Validity
     acquired: datetime.date | None
     gsd_m: tuple[float, float]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With what was found on the web beside its files, so that a worker need not look again."""
+        return self.__dict__ | {"looks": looks(sources(self.uri)) if is_remote(self.uri) else ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        remember(state.pop("looks"))
+        self.__dict__.update(state)
 
     @property
     def shape(self) -> tuple[int, int]:
