@@ -94,7 +94,7 @@ def test_what_is_refused_is_refused_before_torch_is_imported(city: Path, tmp_pat
         ([image, "--out", str(tmp_path / "no" / "folder.gpkg")], 4),
         ([image, "--out", out, "--model", "nothing"], 1),
         ([image, "--out", out, "--aoi", "nowhere.gpkg"], 1),
-        ([image, "--out", out, "--threshold", "2"], 1),
+        ([image, "--out", out, "--threshold", "2"], 2),
     ]
     code = (
         f"import sys; from uvsam.cli.main import run; found = [run(['predict', *args]) for args, _ in {refused!r}];"
