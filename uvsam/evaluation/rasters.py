@@ -130,8 +130,9 @@ def compare_with_raster(
         LabelError: the raster cannot be read, has values nobody named, or its nodata leaves nothing but village.
     """
     crs = raster.crs()
-    villages = predicted.to_crs(crs)
-    limits = [layer.to_crs(crs) for layer in inside]
+    bounds = shapely.total_bounds(raster.extent().polygons)
+    villages = predicted.to_crs(crs, near=bounds)
+    limits = [layer.to_crs(crs, near=bounds) for layer in inside]
     counts, has_other = Confusion(), False
     with TemporaryDirectory(prefix="uvsam-") as folder, raster.open() as dataset:
         path = Path(folder) / "classes.tif"

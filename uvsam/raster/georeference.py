@@ -203,6 +203,6 @@ def _warn_of_far_places(shape: tuple[int, int], transform: Affine, crs: CRS, uri
     if off > FAR_DEGREES:
         warnings.warn(
             f"{name_of(uri)} lies {off:.0f} degrees outside of the area that {crs.name} is made for "
-            f"({area.name.rstrip('.')}); is it the right coordinate reference system?",
+            f"({area.name.partition('.')[0]}); is it the right coordinate reference system?",
             stacklevel=5,
         )

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as xml
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import CRS
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.warp import transform_bounds
 
@@ -20,6 +21,7 @@ from uvsam.raster.access import in_any_folder, is_remote
 from uvsam.raster.collar import with_collars
 from uvsam.raster.names import gdal_name
 from uvsam.raster.scene import Scene, open_scene
+from uvsam.raster.units import turn_of
 from uvsam.raster.validity import NONE
 from uvsam.raster.window import Window, hull
 
@@ -112,7 +114,7 @@ def _place(first: Scene, colours: Colours) -> Window:
     window = None
     for scene in dict.fromkeys(colours):
         height, width = scene.shape
-        to_first = ~first.geobox.affine * scene.geobox.affine
+        to_first = ~first.geobox.affine * _beside(first, scene)
         col, row = (round(value) for value in to_first * (0, 0))
         ends = [(0, 0), (width, 0), (0, height), (width, height)]
         off_px = max(math.dist(to_first * (x, y), (x + col, y + row)) for x, y in ends)
@@ -124,6 +126,16 @@ def _place(first: Scene, colours: Colours) -> Window:
         window = here
     assert window is not None
     return window
+
+
+def _beside(first: Scene, other: Scene) -> Affine:
+    """Where an image lies, turned to the side of the first where longitudes begin anew."""
+    crs, affine = first.geobox.crs, other.geobox.affine
+    turn = None if crs is None or crs != other.geobox.crs else turn_of(CRS.from_user_input(str(crs)))
+    if turn is None:
+        return affine
+    turns = round((first.geobox.affine.c - affine.c) / turn)
+    return Affine.translation(turns * turn, 0) * affine if turns else affine
 
 
 def _how_to_align(first: Scene, other: Scene, off_px: float) -> str:

@@ -135,9 +135,9 @@ class VillagePolygons(VectorDataset):
             raise LabelError(f"{path} has no coordinate reference system; assign it first")
         if not reviewed and not len(labels.villages.polygons):
             raise LabelError(f"{path} has no polygon")
-        crs = CRS.from_user_input(images.crs)
+        crs, bounds = CRS.from_user_input(images.crs), images.index.total_bounds
         self.villages, self.seen, self.unknown = (
-            None if layer is None else shapely.STRtree(layer.to_crs(crs))
+            None if layer is None else shapely.STRtree(layer.to_crs(crs, near=bounds))
             for layer in (labels.villages, labels.seen, labels.unknown)
         )
         super().__init__(str(named(path).file), crs=images.crs, res=images.res, layer=polygon_layer(path))

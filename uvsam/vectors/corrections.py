@@ -120,5 +120,5 @@ def _widened(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.objec
     """The polygons and all ground within :data:`SEEN_M` metres."""
     if crs is None:
         return shapely.buffer(polygons, SEEN_M)  # type: ignore[no-any-return]
-    around = map_around(shapely.total_bounds(polygons), crs)
+    around = map_around(shapely.bounds(shapely.get_parts(polygons)), crs)
     return repaired(moved(shapely.buffer(moved(polygons, crs, around), SEEN_M), around, crs))

@@ -28,8 +28,10 @@ from pyproj import CRS
 
 from uvsam.errors import GeoreferencingError, LabelError, OutputError
 from uvsam.raster.access import one_line
+from uvsam.raster.units import FULL_TURN
 from uvsam.raster.writer import check_destination, claim_temporary
 from uvsam.vectors import geopackage
+from uvsam.vectors.antimeridian import split
 from uvsam.vectors.layer_files import PARQUET, coverage_file, named, run_file
 from uvsam.vectors.polygon_files import moved, multipolygons
 from uvsam.vectors.schema import COVERAGE, VILLAGES, Layer, check_schema
@@ -51,22 +53,31 @@ def _flatgeobuf(path: Path, frame: gpd.GeoDataFrame, layer: Layer, name: str) ->
 
 
 def _geojson(path: Path, frame: gpd.GeoDataFrame, layer: Layer, name: str) -> None:
-    """RFC 7946: longitude and latitude, no CRS, and outer rings counterclockwise, which is GDAL's part."""
-    there = moved(frame.geometry.to_numpy(), frame.crs, LON_LAT)
+    """RFC 7946: longitude and latitude, no CRS, cut at the antimeridian, outer rings counterclockwise.
+
+    All of it is done here: GDAL, told how many decimals to write, moves corners near the antimeridian onto it, so that
+    rings cross themselves.
+    """
+    there = split(moved(frame.geometry.to_numpy(), frame.crs, LON_LAT), FULL_TURN)
     rounded = shapely.set_precision(there, 10.0**-DECIMALS)  # and valid, which rounded coordinates alone need not be
     rounded = multipolygons(rounded) if layer.geometry_type == "MultiPolygon" else rounded
-    frame = frame.set_geometry(gpd.GeoSeries(rounded, frame.index, crs=LON_LAT))
-    _by_gdal(path, frame, layer, "GeoJSON", name, RFC7946="YES", COORDINATE_PRECISION=DECIMALS)
+    columns = frame.drop(columns=frame.geometry.name)
+    frame = gpd.GeoDataFrame(columns, geometry=list(shapely.orient_polygons(rounded)))  # a CRS would be written
+    _by_gdal(path, frame, layer, "GeoJSON", name)
 
 
 def _pmtiles(path: Path, frame: gpd.GeoDataFrame, layer: Layer, name: str) -> None:
-    mercator = CRS.from_epsg(3857)
-    there = gpd.GeoSeries(moved(frame.geometry.to_numpy(), frame.crs, mercator), frame.index, crs=mercator)
     # Maps ask for a layer by its name, so that it is not that of the file.
     if frame.empty:
         path.write_bytes(_no_tiles(layer.name))
-    else:
-        _by_gdal(path, frame.set_geometry(there), layer, "PMTiles", layer.name, MINZOOM=ZOOMS[0], MAXZOOM=ZOOMS[1])
+        return
+    there = split(moved(frame.geometry.to_numpy(), frame.crs, LON_LAT), FULL_TURN)
+    parts, owner = shapely.get_parts(there, return_index=True)  # tiles are looked for in the bounds of each row
+    if layer.geometry_type == "MultiPolygon":
+        parts = multipolygons(parts)
+    mercator = CRS.from_epsg(3857)
+    frame = frame.iloc[owner].set_geometry(gpd.GeoSeries(moved(parts, LON_LAT, mercator), crs=mercator).values)
+    _by_gdal(path, frame, layer, "PMTiles", layer.name, MINZOOM=ZOOMS[0], MAXZOOM=ZOOMS[1])
 
 
 def _no_tiles(name: str) -> bytes:
@@ -90,9 +101,9 @@ def _by_gdal(path: Path, frame: gpd.GeoDataFrame, layer: Layer, driver: str, nam
     with warnings.catch_warnings():
         # An image without georeferencing gives polygons without a CRS, and says so elsewhere.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
-        pyogrio.write_dataframe(
-            frame, path, driver=driver, layer=name, geometry_type=layer.geometry_type, use_arrow=True, **options
-        )
+        kinds = {*frame.geom_type} or {layer.geometry_type}
+        kind = kinds.pop() if len(kinds) == 1 else "Unknown"
+        pyogrio.write_dataframe(frame, path, driver=driver, layer=name, geometry_type=kind, use_arrow=True, **options)
 
 
 WRITERS: dict[str, Writer] = {

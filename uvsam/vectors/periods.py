@@ -32,6 +32,7 @@ from uvsam.vectors.polygon_files import (
     rows_with_polygons,
     say_left_out,
     to_wkb,
+    unbroken,
 )
 from uvsam.vectors.whereabouts import check_coordinates
 
@@ -267,7 +268,7 @@ def _prepared(
     source: PeriodSource, frame: gpd.GeoDataFrame, own: CRS | None, crs: CRS | None, kept_in: CRS | None
 ) -> gpd.GeoDataFrame:
     frame = rows_with_polygons(frame, source.path, source.layer)
-    polygons = repaired(frame.geometry.to_numpy())
+    polygons = repaired(unbroken(frame.geometry.to_numpy(), own))
     outlines = polygons
     if own is not None and kept_in is not None and own != kept_in:
         outlines = repaired(moved(polygons, own, kept_in))

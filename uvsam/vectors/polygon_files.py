@@ -3,6 +3,7 @@
 import re
 import shlex
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from pyproj import CRS, Transformer
 
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
-from uvsam.raster.units import is_on_earth, metres_per_unit
+from uvsam.raster.units import FULL_TURN, is_on_earth, metres_per_unit, turn_of
+from uvsam.vectors.antimeridian import beside, split, unwrapped, without_jumps
 from uvsam.vectors.layer_files import UNREADABLE, coverage_file, list_layers, named, naming, read_rows, run_file
 from uvsam.vectors.schema import COVERAGE, VILLAGES
 from uvsam.vectors.whereabouts import LON_LAT, Extent, check_coordinates, extent_of_villages
@@ -24,6 +26,8 @@ DEFAULT_LAYERS = (VILLAGES.name, "truth")
 HOLDS_POLYGONS = re.compile("Polygon|Surface|Unknown|GeometryCollection")
 # Straight edges are straight in one CRS only. Cut to this length they are off by less than 0.1 mm in another.
 EDGE_M = 50.0
+Bounds = Sequence[float] | NDArray[np.float64]
+"""Left, bottom, right, top."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,22 @@ class PolygonLayer:
     polygons: NDArray[np.object_]
     crs: CRS | None
 
-    def to_crs(self, crs: CRS | None) -> NDArray[np.object_]:
-        """The polygons in ``crs``, their long edges divided first so that they stay where they are on the ground."""
-        if self.crs is None or crs is None or self.crs == crs or len(self.polygons) == 0:
+    def to_crs(self, crs: CRS | None, near: Bounds | None = None) -> NDArray[np.object_]:
+        """The polygons in ``crs``, their long edges divided first so that they stay where they are on the ground.
+
+        Args:
+            near: left, bottom, right, top in ``crs``, of what they are compared with: where longitudes begin anew they
+                are brought to its side, see :func:`uvsam.vectors.antimeridian.beside`.
+        """
+        if self.crs is None or crs is None or len(self.polygons) == 0:
             return self.polygons
-        return polygons_only(moved(self.polygons, self.crs, crs))
+        found = self.polygons if self.crs == crs else polygons_only(moved(self.polygons, self.crs, crs))
+        return found if near is None else beside(found, turn_of(crs), near)
 
 
 def seen_extent(path: Path, ground: PolygonLayer) -> Extent:
     """Where the ground is that a layer says was looked at."""
-    seen = shapely.union_all(ground.to_crs(LON_LAT))
+    seen = shapely.union_all(split(ground.to_crs(LON_LAT), FULL_TURN))
     return Extent(path, shapely.total_bounds(ground.polygons), ground.crs, seen)
 
 
@@ -52,7 +62,11 @@ def extent_of(path: Path, layer: PolygonLayer) -> Extent:
 
 
 def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object_]:
-    """Polygons of one CRS in another, one for one; see :meth:`PolygonLayer.to_crs`."""
+    """Polygons of one CRS in another, one for one, none of them torn apart where longitudes begin anew.
+
+    See :meth:`PolygonLayer.to_crs`.
+    """
+    polygons = without_jumps(polygons, turn_of(crs))
     edge = EDGE_M / metres_per_unit(crs)
     transform = Transformer.from_crs(crs, to, always_xy=True).transform
     divided = polygons.copy()
@@ -61,7 +75,7 @@ def moved(polygons: NDArray[np.object_], crs: CRS, to: CRS) -> NDArray[np.object
     long = np.unique(owner[1:][is_edge & (np.hypot(*np.diff(xy, axis=0).T) > edge)])
     divided[long] = shapely.segmentize(polygons[long], edge)
     found: NDArray[np.object_] = shapely.transform(divided, transform, interleaved=False)
-    return found
+    return unwrapped(found, turn_of(to))
 
 
 def read_polygons(path: Path, *, layer: str | None = None, where: str | None = None) -> PolygonLayer:
@@ -88,7 +102,12 @@ def read_polygons(path: Path, *, layer: str | None = None, where: str | None = N
     say_left_out(len(frame) - len(drawn), path, layer)
     polygons, crs = drawn.geometry.to_numpy(), place(frame.crs)
     check_coordinates(path, shapely.bounds(polygons).reshape(-1, 4), crs)
-    return PolygonLayer(polygons_only(polygons), crs)
+    return PolygonLayer(polygons_only(unbroken(polygons, crs)), crs)
+
+
+def unbroken(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.object_]:
+    """See :func:`without_jumps`; before they are repaired, as a ring that jumps looks as if it crossed itself."""
+    return polygons if crs is None else without_jumps(polygons, turn_of(crs))
 
 
 def rows_with_polygons(frame: gpd.GeoDataFrame, path: Path, layer: str) -> gpd.GeoDataFrame:

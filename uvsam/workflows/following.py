@@ -23,6 +23,8 @@ from uvsam.change.store import Leaves, Store, store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import LabelError
 from uvsam.progress import Progress, silent
+from uvsam.raster.units import turn_of
+from uvsam.vectors.antimeridian import together
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.periods import PeriodSource, crs_of, read_bounds, read_lazily
 from uvsam.vectors.polygon_files import PolygonLayer, read_coverage, seen_extent
@@ -148,6 +150,7 @@ def _common_map(sources: Sequence[PeriodSource], bounds: list[NDArray[np.float64
     crs = None if places[0] is None else _equal_area(sources, places, bounds)
     centres = []
     for place, boxes in zip(places, bounds, strict=True):
+        boxes = boxes if place is None else together(boxes, turn_of(place))
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         if place is not None:
             x, y = Transformer.from_crs(place, crs, always_xy=True).transform(x, y)
@@ -160,11 +163,11 @@ def _equal_area(sources: Sequence[PeriodSource], places: list[CRS | None], bound
     """An equal-area map around the villages of the first period that has some; else around what was looked at."""
     for place, own in zip(places, bounds, strict=True):
         if place is not None and len(own):
-            return map_around((*own[:, :2].min(axis=0), *own[:, 2:].max(axis=0)), place)
+            return map_around(own, place)
     for source in sources:
         coverage = read_coverage(source.path)
         if coverage is not None and coverage.crs is not None and len(coverage.polygons):
-            return map_around(shapely.total_bounds(coverage.polygons), coverage.crs)
+            return map_around(shapely.bounds(shapely.get_parts(coverage.polygons)), coverage.crs)
     return NO_PLACE
 
 

@@ -289,8 +289,9 @@ def _area_px(path: Path, scene: Scene) -> BaseGeometry:
     outline = affine_transform(shapely.box(0, 0, *scene.shape[::-1]), scene.geobox.affine.to_shapely())
     image = PolygonLayer(np.array([outline]), crs)
     # What is far away need not have a place in the image's CRS, so it goes before the rest is brought there.
-    near = shapely.intersection(area.polygons, shapely.box(*shapely.total_bounds(image.to_crs(area.crs))))
-    inside = shapely.intersection(PolygonLayer(polygons_only(near), area.crs).to_crs(crs), outline)
+    around = shapely.total_bounds(image.to_crs(area.crs))
+    near = shapely.intersection(area.to_crs(area.crs, near=around), shapely.box(*around))
+    inside = shapely.intersection(PolygonLayer(polygons_only(near), area.crs).to_crs(crs, near=outline.bounds), outline)
     whole = shapely.union_all(polygons_only(inside))
     if whole.is_empty:
         asked, shown = describe(shapely.total_bounds(area.polygons), area.crs), describe(shapely.bounds(outline), crs)

@@ -27,7 +27,9 @@ from uvsam.raster.access import is_remote
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.scene import open_scene
+from uvsam.raster.units import turn_of
 from uvsam.raster.writer import check_destination, check_inputs_stay
+from uvsam.vectors.antimeridian import beside
 from uvsam.vectors.geopackage import RUN, Rows, check_output, read_run, write_layers
 from uvsam.vectors.layer_files import files_of, named, naming
 from uvsam.vectors.period_columns import ids, numbers
@@ -103,7 +105,7 @@ def review(
         _image(image, f"image {stem}" if stems.count(stem) == 1 else f"image {number} {stem}")
         for number, (image, stem) in enumerate(zip(images, stems, strict=True), start=1)
     ]
-    bounds = _bounds(shown, crs)
+    bounds = _bounds(shown, crs, found)
     if len(found) and not shapely.box(*bounds).intersects(shapely.box(*found.total_bounds)):
         raise LabelError(f"{images[0]} does not show the ground of {villages}; is it the right image?")
     doubtful = [_of_villages(found)]
@@ -206,11 +208,15 @@ def _image(uri: str | Path, name: str) -> tuple[ImageLayer, GeoBox]:
     return ImageLayer(name, address, scene.bands, stretch.low, stretch.high, crs), scene.geobox
 
 
-def _bounds(shown: Sequence[tuple[ImageLayer, GeoBox]], crs: CRS | None) -> list[float]:
-    """Left, bottom, right, top of all images."""
-    outlines = [box.extent if crs is None else box.extent.to_crs(crs.to_wkt()) for _, box in shown]
-    bounds: list[float] = shapely.total_bounds([outline.geom for outline in outlines]).tolist()
-    return bounds
+def _bounds(shown: Sequence[tuple[ImageLayer, GeoBox]], crs: CRS | None, found: gpd.GeoDataFrame) -> list[float]:
+    """Left, bottom, right, top of all images, on the side of the villages where longitudes begin anew."""
+    boxes = []
+    for image, box in shown:
+        outline = np.array([box.extent.geom])
+        if crs is not None and box.crs is not None and image.crs is not None:
+            outline = beside(moved(outline, image.crs, crs), turn_of(crs), found.total_bounds)
+        boxes.append(shapely.total_bounds(outline))
+    return [*np.min(boxes, axis=0)[:2].tolist(), *np.max(boxes, axis=0)[2:].tolist()]
 
 
 def _of_villages(found: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -17,7 +17,9 @@ from uvsam.change.overlay import Polygons, without_overlaps
 from uvsam.change.sampling import STRATA, draw
 from uvsam.change.steps import clip
 from uvsam.errors import LabelError
+from uvsam.raster.units import turn_of
 from uvsam.raster.writer import check_inputs_stay
+from uvsam.vectors.antimeridian import around, beside
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.layer_files import files_of
 from uvsam.vectors.local_map import map_around
@@ -67,7 +69,7 @@ def sample(
     bounds = boxes[0]
     if crs is None or not len(bounds):
         raise LabelError(f"{sources[0].path} has no villages with a place on earth")
-    chart = map_around((*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)), crs)
+    chart = map_around(bounds, crs)
     layers: list[Polygons] = [read_lazily(one, chart).compute().geometry.to_numpy() for one in sources]
     for which, own in enumerate(map(without_overlaps, layers)):
         say_overlap(own.overlap, sources[which].path)
@@ -78,7 +80,7 @@ def sample(
     found = draw([_kept(clip(layer, ground)) for layer in layers], ground, places, least, seed)
 
     names = STRATA[len(layers)]
-    points = moved(shapely.points(found.places), chart, crs)
+    points = beside(moved(shapely.points(found.places), chart, crs), turn_of(crs), around(bounds))
     number = np.arange(1, len(points) + 1)
     truth = np.full(len(points), None, object)
     if answered is not None:

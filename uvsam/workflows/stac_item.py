@@ -19,7 +19,9 @@ from uvsam.catalog.cards import ModelCard, card_path
 from uvsam.catalog.uvsam import UvSamCard
 from uvsam.raster.access import is_remote
 from uvsam.raster.scene import Scene
+from uvsam.raster.units import FULL_TURN
 from uvsam.raster.writer import write_text
+from uvsam.vectors.antimeridian import split, together
 from uvsam.vectors.formats import DECIMALS, LON_LAT, outputs
 from uvsam.vectors.layer_files import coverage_file, run_file
 from uvsam.vectors.polygon_files import moved
@@ -98,17 +100,29 @@ def make_item(
 
 
 def _ground(coverage: gpd.GeoDataFrame) -> dict[str, Any]:
-    """Geometry and bbox in longitude and latitude; no bbox where there is no geometry."""
+    """Geometry and bbox in longitude and latitude; no bbox where there is no geometry.
+
+    As RFC 7946 wants it: cut at the antimeridian, and of what crosses it the west of the bbox is the larger number.
+    """
     if coverage.crs is None or coverage.empty:
         return {"geometry": None}
-    whole = shapely.union_all(moved(coverage.geometry.to_numpy(), coverage.crs, LON_LAT))
-    west, south, east, north = shapely.bounds(whole).tolist()
+    ground = moved(coverage.geometry.to_numpy(), coverage.crs, LON_LAT)
+    whole = shapely.union_all(split(ground, FULL_TURN))
+    boxes = together(shapely.bounds(shapely.get_parts(ground)), FULL_TURN)
+    west, south = boxes[:, :2].min(axis=0).tolist()
+    east, north = boxes[:, 2:].max(axis=0).tolist()
     simple = shapely.simplify(whole, max(east - west, north - south) / SIMPLER)
     rounded = shapely.orient_polygons(shapely.set_precision(simple, 10.0**-DECIMALS))
     return {
         "geometry": shapely.geometry.mapping(whole if rounded.is_empty else rounded),
-        "bbox": [west, south, east, north],
+        "bbox": [_longitude(west, -180.0), south, _longitude(east, 180.0), north],
     }
+
+
+def _longitude(value: float, border: float) -> float:
+    """A longitude between -180 and 180; on the antimeridian it is ``border``."""
+    within = (value + 180) % FULL_TURN - 180
+    return border if within == -180 else within if abs(value) > 180 else value
 
 
 def _time(run: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from uvsam.change.steps import clip
 from uvsam.change.store import Store
 from uvsam.engine.executors import Run, here
 from uvsam.errors import SettingsError
+from uvsam.raster.units import turn_of
+from uvsam.vectors.antimeridian import beside, split
 from uvsam.vectors.geopackage import Rows
 from uvsam.vectors.polygon_files import moved, multipolygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
@@ -97,6 +99,7 @@ class TrendLayers:
 
     Args:
         crs: of what is written; that of the first layer.
+        around: left, bottom, right, top of the first layer.
         districts: zones of the user's own.
         run: where leaves are worked on.
     """
@@ -104,6 +107,7 @@ class TrendLayers:
     followed: Followed
     settings: TrendSettings
     crs: CRS | None
+    around: NDArray[np.float64]
     districts: Zones | None = None
     run: Run = here
 
@@ -342,10 +346,24 @@ class TrendLayers:
         """Rows of a layer, brought from the map to where they are written."""
         if self.followed.crs is not None and self.crs is not None:
             polygons = repaired(moved(polygons, self.followed.crs, self.crs))
+            polygons = self._framed(polygons, whole=layer.geometry_type == "Polygon")
         if layer.geometry_type == "MultiPolygon":
             polygons = multipolygons(polygons)
         kept = ~shapely.is_empty(polygons)  # of a sliver nothing may be left
         return Rows(table.loc[kept, list(layer.columns)], pa.array(to_wkb(polygons[kept]), pa.binary()), self.crs)
+
+    def _framed(self, polygons: Polygons, *, whole: bool) -> Polygons:
+        """Where longitudes begin anew, on the side of the first layer; where that stays within the borders, cut there.
+
+        Args:
+            whole: nothing is cut.
+        """
+        turn = None if self.crs is None else turn_of(self.crs)
+        if turn is None:
+            return polygons
+        if np.abs(self.around[[0, 2]]).max() > turn / 2:
+            return beside(polygons, turn, self.around)
+        return polygons if whole else split(polygons, turn)
 
 
 class _LandTask(NamedTuple):

@@ -20,6 +20,7 @@ from uvsam.errors import LabelError, OutputError
 from uvsam.progress import Progress, silent
 from uvsam.raster.writer import check_destination, check_inputs_stay
 from uvsam.settings import PredictSettings
+from uvsam.vectors.antimeridian import around
 from uvsam.vectors.geopackage import Rows, check_output, write_layers
 from uvsam.vectors.layer_files import files_of
 from uvsam.vectors.periods import PeriodSource, crs_of, find_periods, read_bounds
@@ -84,7 +85,8 @@ def trends(
             sources, Path(folder), tolerance_m=settings.tolerance_m, min_change_m2=settings.min_change_m2,
             rules=settings.rules, align=settings.align, run=run, progress=progress,
         )  # fmt: skip
-        books = TrendLayers(followed, settings, crs_of(sources[0]), districts, run)
+        here = around(read_bounds(sources[0]))
+        books = TrendLayers(followed, settings, crs_of(sources[0]), here, districts, run)
         found = books.tables(corrected)
         progress("writing", 0, 1)
         layers: list[tuple[Layer, Iterable[Rows]]] = [
