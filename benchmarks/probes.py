@@ -1,15 +1,19 @@
-"""Inputs that trip others up, each through `uvsam predict`: the right answer, or one line that says what is wrong?
+"""Inputs that trip others up, each through the command line: the right answer, or one line that says what is wrong?
 
     python benchmarks/probes.py
 
-Makes a simulated city, and of it one file for each probe: other types, grids, masks, and files that are damaged,
-hostile or no image. A probe with a computable answer is right if its villages cover the ground that the villages of the
-plain image cover (intersection over union), and if it looked at the ground that it should. Every other one must end
-with status 1 and a single line that has the right word in it. Neither may print a traceback, take more than 3 GB, or go
-on for ever.
+Images: makes a simulated city, and of it one file for each probe: other types, grids, masks, and files that are
+damaged, hostile or no image. A probe with a computable answer is right if its villages cover the ground that the
+villages of the plain image cover (intersection over union), and if it looked at the ground that it should; a twin is
+right if its layers are those of a file that says the same in a plainer way. Every other one must end with status 1 and
+a single line that has the right word in it. Neither may print a traceback, take more than 3 GB, or go on for ever.
+
+Commands: `trends`, `sample`, `evaluate`, `info`, `train` and others on what people have; the right numbers were
+computed by hand. Nothing may be left behind that was not asked for.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shlex
@@ -21,18 +25,25 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import rasterio
 import shapely
+from probe_commands import Command, judge_command
+from probe_field import FIELD, TWINS, Twin
 from probe_files import ANSWERS, REFUSALS, Answer, Files, Refusal
+from probe_layers import LAYERS
+from probe_runs import RUNS, TRIALS, Trial
 
 from uvsam.simulate import simulate_city
 
 MOST_BYTES = 3 * 2**30
 LONGEST_S = 600
+LEAST_IOU = 0.995
+"""Of twins: what is resampled near a collar may differ."""
 AWAY = {"GDAL_VRT_ENABLE_PYTHON": "YES", "CPL_ALLOW_VSISTDIN": "YES"}
 """What a careless user has in the environment."""
 
@@ -136,6 +147,39 @@ def judge_answer(probe: Answer, files: Files, plain: Path) -> Verdict:
     )
 
 
+def judge_twin(probe: Twin, files: Files) -> Verdict:
+    grounds, said = [], []
+    for number, make in enumerate((probe.make, probe.plainer)):
+        made, options = make(files)
+        out = files.folder / f"twin_{probe.name.replace(' ', '_')}_{number}.gpkg"
+        ended = predict(str(made), out, *options, "--model", "uvsam-specialist")
+        if ended.status != 0 or ended.faults():
+            return Verdict(probe.name, " ".join(ended.error[-1:]), [*ended.faults(), f"status {ended.status}"])
+        grounds.append(
+            [ground(out, layer, gpd.read_file(out, layer="coverage").crs) for layer in ("villages", "coverage")]
+        )
+        said.append([line for line in ended.error if line.startswith("Warning")])
+    numbers = {
+        name: round(shapely.intersection(one, other).area / shapely.union(one, other).area, 5)
+        for name, one, other in zip(("villages", "coverage"), *grounds, strict=True)
+    }
+    faults = [f"IoU of {name} is {iou}" for name, iou in numbers.items() if iou < LEAST_IOU]
+    if probe.warns and not any(probe.warns in line for line in said[0]):
+        faults.append("no warning")
+    what = f"IoU of villages {numbers['villages']:.4f}, of coverage {numbers['coverage']:.4f}"
+    return Verdict(probe.name, "; ".join([what, *said[0]]).replace(f"{files.folder}/", ""), faults, numbers)
+
+
+def judge_commands(probe: Command, folder: Path) -> Verdict:
+    said, faults = judge_command(probe, folder)
+    return Verdict(probe.name, said, faults)
+
+
+def judge_trial(probe: Trial, folder: Path) -> Verdict:
+    folder.mkdir(parents=True)
+    return Verdict(probe.name, "", probe.go(folder))
+
+
 def judge_refusal(probe: Refusal, files: Files) -> Verdict:
     out = files.folder / "refused" / f"{probe.name.replace(' ', '_')}.gpkg"
     out.parent.mkdir(exist_ok=True)
@@ -173,10 +217,15 @@ def main() -> None:
         if ended.status != 0:
             raise SystemExit(f"the plain image fails: {ended.error}")
         print(f"plain image: {ended.out.splitlines()[0]}", flush=True)
-        work: list[Callable[[], Verdict]] = [
-            *(lambda probe=probe: judge_answer(probe, files, plain) for probe in ANSWERS if options.only in probe.name),
-            *(lambda probe=probe: judge_refusal(probe, files) for probe in REFUSALS if options.only in probe.name),
+        places = (folder / "commands" / f"{number:03}" for number in itertools.count())
+        every: list[tuple[str, Callable[[], Verdict]]] = [
+            *((probe.name, partial(judge_answer, probe, files, plain)) for probe in ANSWERS),
+            *((probe.name, partial(judge_twin, probe, files)) for probe in TWINS),
+            *((probe.name, partial(judge_refusal, probe, files)) for probe in REFUSALS),
+            *((probe.name, partial(judge_commands, probe, next(places))) for probe in [*FIELD, *LAYERS, *RUNS]),
+            *((probe.name, partial(judge_trial, probe, next(places))) for probe in TRIALS),
         ]
+        work = [judge for name, judge in every if options.only in name]
         verdicts = []
         with ThreadPoolExecutor(options.jobs) as pool:
             for verdict in pool.map(lambda judge: judge(), work):
