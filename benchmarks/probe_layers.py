@@ -158,10 +158,10 @@ GEOMETRY = [
     Command("degrees that say metres", degrees_as_metres, status=1, word="degrees"),
     Command("swapped axes", swapped, status=1, word="swap"),
     Command("GeoJSON in metres", metres_in_geojson, status=1, word="degrees"),
-    Command("a polygon twice", lambda f: two(f, [*FIVE, FIVE[0]], FIVE), files=TREND, word="overlap",
+    Command("a polygon twice", lambda f: two(f, [*FIVE, FIVE[0]], FIVE), files=TREND, word="over others",
             check=step(before=5, after=5, gained=0, lost=0)),
     Command("two that overlap by half",
-            lambda f: two(f, [*FIVE, shapely.affinity.translate(FIVE[4], 50, 0)], FIVE), files=TREND, word="overlap",
+            lambda f: two(f, [*FIVE, shapely.affinity.translate(FIVE[4], 50, 0)], FIVE), files=TREND, word="over others",
             check=step(before=5.5, after=5, lost=0.5)),
 ]  # fmt: skip
 
