@@ -237,7 +237,7 @@ def referenced(folder: Path) -> list[str]:
 
 
 def corrected(folder: Path, printed: str) -> list[str]:
-    rows = {row["of"]: row["area_m2"] for row in of_json(printed)["corrected"]}
+    rows = {row["of"].partition(",")[0]: row["area_m2"] for row in of_json(printed)["corrected"]}
     gained = ha(((160 * 160) - HECTARE) / HECTARE)
     return near("corrected gain", rows.get("gained"), gained, 60) + near("corrected loss", rows.get("lost"), 0, 60)
 
