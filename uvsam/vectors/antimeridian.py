@@ -157,7 +157,10 @@ def together(boxes: Floats, turn: float | None) -> Floats:
 
 def around(boxes: Floats) -> Floats:
     """Left, bottom, right, top of all rectangles (N, 4); NaN of none."""
-    found: Floats = shapely.total_bounds(shapely.box(*boxes[np.isfinite(boxes).all(axis=1)].T))
+    known = boxes[np.isfinite(boxes).all(axis=1)]
+    if not len(known):  # shapely.total_bounds refuses an empty array
+        return np.full(4, np.nan)
+    found: Floats = np.concatenate([known[:, :2].min(axis=0), known[:, 2:].max(axis=0)])
     return found
 
 
