@@ -161,8 +161,8 @@ GEOMETRY = [
     Command("a polygon twice", lambda f: two(f, [*FIVE, FIVE[0]], FIVE), files=TREND, word="over others",
             check=step(before=5, after=5, gained=0, lost=0)),
     Command("two that overlap by half",
-            lambda f: two(f, [*FIVE, shapely.affinity.translate(FIVE[4], 50, 0)], FIVE), files=TREND, word="over others",
-            check=step(before=5.5, after=5, lost=0.5)),
+            lambda f: two(f, [*FIVE, shapely.affinity.translate(FIVE[4], 50, 0)], FIVE), files=TREND,
+            word="over others", check=step(before=5.5, after=5, lost=0.5)),
 ]  # fmt: skip
 
 
