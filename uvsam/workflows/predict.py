@@ -320,6 +320,7 @@ def _metadata(
         "input_size_px": [width, height],
         "input_dtype": scene.dtype,
         "input_bands": list(scene.bands),
+        "collars": [{"value": collar.value, "share": collar.share} for collar in scene.validity.collars],
         "input_crs": None if scene.geobox.crs is None else str(scene.geobox.crs),
         "input_transform": list(scene.geobox.affine)[:6],
         "gsd_m": list(scene.gsd_m),
