@@ -232,3 +232,14 @@ def test_a_collar_does_not_hide_the_image_below(tmp_path: Path) -> None:
         chip = reader.read(Window(0, 0, *scene.shape))
     assert chip.valid.all()
     np.testing.assert_array_equal(chip.pixels, expected)
+
+
+def test_a_remote_image_is_judged_by_its_overviews(tmp_path: Path, site: Any) -> None:
+    pixels, outside = turned(city(1000, 1200), 12, 0)
+    plain = save(tmp_path / "plain.tif", pixels, nodata=None)
+    rasterio.shutil.copy(plain, tmp_path / "city.tif", driver="COG", blocksize=256, overview_resampling="nearest")
+    found = find_collars(open_scene(f"{site.address}/city.tif"))
+    assert (valid(found) == outside).mean() < 1e-3  # the last pixels of its tips
+    (known,) = found.validity.collars
+    assert known.share == pytest.approx(outside.mean(), abs=0.01)
+    assert site.sent["city.tif"] < (tmp_path / "city.tif").stat().st_size * 2  # of this, all is looked at by valid()

@@ -26,7 +26,7 @@ from uvsam.raster.window import Window
 
 PLACE_PX, PLACES, REMOTE_PLACES = 64, 8, 2
 PIECE_PX, CELL_PX = 1024, 32
-SMALL_PX = 100_000
+SMALL_PX = 30_000
 """A remote image is looked at through overviews of at least so many pixels."""
 PART_OF_PLACE = 0.15
 LEAST_SHARE = 0.005
