@@ -78,6 +78,7 @@ FULL = [100.0] * 6
         ([[], []], ("none", "none")),
         ([[100.0], [100.0]], ("none", "none")),
         ([FULL, FULL], ("all", "none")),
+        ([FULL, FULL, []], ("none",) * 3),  # texts of a table that has rows from the second step on
         ([FULL] * 10, ("none",) * 10),
     ],
 )

@@ -47,7 +47,7 @@ def also_kept(folder: Path, layer: Layer, frames: Iterable[Rows]) -> Iterator[Ro
         for frame in frames:
             with _told(folder):
                 table = pa.Table.from_pandas(frame.table, preserve_index=False)
-                writer = writer or pq.ParquetWriter(part, table.schema)
+                writer = writer or pq.ParquetWriter(part, _typed(table.schema, layer))
                 writer.write_table(table.cast(writer.schema))
             yield frame
         if writer is not None:
@@ -56,6 +56,14 @@ def also_kept(folder: Path, layer: Layer, frames: Iterable[Rows]) -> Iterator[Ro
                 part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _typed(schema: pa.Schema, layer: Layer) -> pa.Schema:
+    """The schema of some rows as that of all: texts are texts where there is none yet."""
+    texts = [name for name, dtype in layer.columns.items() if dtype == "object" and name in schema.names]
+    for name in texts:
+        schema = schema.set(schema.get_field_index(name), pa.field(name, pa.string()))
+    return schema
 
 
 def write_sums(folder: Path, found: Trends) -> None:
