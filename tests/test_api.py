@@ -51,7 +51,8 @@ def test_names_and_defaults_are_those_of_the_command_line(name: str) -> None:
     options = {parameter.name: parameter for parameter in command.params if parameter.param_type_name == "option"}
     shown = {max(option.opts, key=len).removeprefix("--").replace("-", "_"): option for option in options.values()}
     given = inspect.signature(getattr(uvsam, name)).parameters
-    assert set(given) - {"images", "layers", "progress"} == set(shown) - {"verbose", "quiet"}
+    of_arrays = {"transform", "crs", "nodata"}
+    assert set(given) - {"images", "layers", "progress"} - of_arrays == set(shown) - {"verbose", "quiet"} - of_arrays
     for option, parameter in ((shown[key], given[key]) for key in shown if key in given):
         if option.default not in (None, ()) and isinstance(option.default, str | int | float | bool):
             assert str(parameter.default) == str(option.default), parameter

@@ -6,52 +6,49 @@
 
 import datetime
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import pyogrio
-import torch
-from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.io import MemoryFile
 
 from uvsam.catalog.cache import named_cache
-from uvsam.catalog.cards import DEFAULT_MODEL, ModelCard
-from uvsam.catalog.uvsam import load_predict_card
+from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.dates import NoDay, parse_day
-from uvsam.errors import LabelError, SceneError, SettingsError
-from uvsam.models.specialist import Specialist
+from uvsam.errors import SettingsError
+from uvsam.given import Area, Image, Location, Named, given, holds_no_place, path_of, several, text_of
+from uvsam.model import Model, load_model
 from uvsam.progress import Progress, silent
-from uvsam.raster.radiometry import estimate_stretch
-from uvsam.raster.scene import check_resolution, model_scale, open_scene
+from uvsam.raster.inputs import open_inputs
+from uvsam.raster.scene import Scene
 from uvsam.settings import PredictSettings, predict_settings
-from uvsam.tiles import plan_tiles
-from uvsam.vectors.schema import COVERAGE, VILLAGES
+from uvsam.vectors.formats import check_output
 from uvsam.workflows import predict as predicting
 from uvsam.workflows import trends as following
-from uvsam.workflows.loading import load_models
-from uvsam.workflows.recipe import ModelsRecipe
-from uvsam.workflows.scoring import Scoring
+from uvsam.workflows.trend_images import of_layer
 from uvsam.workflows.trend_layers import TrendSettings
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from distributed import Client
+
+__all__ = ["Model", "Trend", "load_model", "predict", "trends"]
 
 
 def predict(
-    images: str | Path | Sequence[str | Path],
+    images: "Image | Sequence[Named] | Iterator[Named]",
     *,
-    out: str | Path | None = None,
-    model: str | Path = DEFAULT_MODEL,
-    sam: str | Path | None = None,
+    out: Location | None = None,
+    model: Location = DEFAULT_MODEL,
+    sam: Location | None = None,
     fuse: Literal["sam", "mean", "nudge", "specialist"] | None = None,
     window: float | None = None,
-    aoi: str | Path | None = None,
-    date: str | datetime.date | None = None,
+    aoi: Area | None = None,
+    date: int | str | datetime.date | None = None,
     asset: str | None = None,
     bands: Sequence[int] | None = None,
     nodata: float | Literal["none"] | None = None,
@@ -62,29 +59,40 @@ def predict(
     min_hole_m2: float | None = None,
     simplify_m: float | None = None,
     views: Literal[1, 2, 4, 8] = 1,
-    save_scores: str | Path | None = None,
+    save_scores: Location | None = None,
     score_type: Literal["uint8", "float16"] = "uint8",
-    save_mask: str | Path | None = None,
-    preview: str | Path | None = None,
-    stac: str | Path | None = None,
+    save_mask: Location | None = None,
+    preview: Location | None = None,
+    stac: Location | None = None,
     overwrite: bool = False,
     allow_failures: bool = False,
     workers: int | None = None,
-    dask: str | None = None,
+    dask: "str | Client | None" = None,
     device: str = "auto",
     runtime: Literal["openvino", "torch"] | None = None,
     batch: int | None = None,
     allow_ungeoreferenced: bool = False,
     gsd: float | None = None,
+    transform: "Affine | None" = None,
+    crs: Any = None,
     progress: Progress = silent,
 ) -> gpd.GeoDataFrame:
     """Outline the villages of an image, as ``uvsam predict`` does.
 
     Args:
-        images: a raster or STAC item, file or URL, or several that share a grid.
+        images: a raster or STAC item, file or URL, or several that share a grid; an open rasterio dataset (of a
+            ``WarpedVRT`` its pixels); an ``xarray.DataArray`` (band, y, x) with a CRS, or a Dataset of ``red``,
+            ``green`` and ``blue``; or an array (bands, rows, columns) of numpy, masked or not, or Dask, with
+            ``transform`` and ``crs``. Pixels that are in no file are written to one for the time of the call,
+            uncompressed, beside ``out`` or in the temporary folder; what Dask or xarray compute piece by piece is never
+            in memory as a whole.
         out: the file to write, too (``docs/formats.md``); a run that was interrupted goes on where it was.
         window: side of the ground that the generalist sees at once, metres.
+        aoi: polygon file, GeoDataFrame or GeoSeries; or a shapely geometry, in the CRS of the image.
+        nodata: value of pixels without data; ``"none"``: there are none. Default: what the image says.
         min_area: villages below this are dropped, m². Others: ``uvsam predict --help``.
+        dask: address of a scheduler, or a ``distributed.Client``, which stays open; workers see the folder of ``out``.
+        transform, crs: of an array: ``affine.Affine`` from (column, row) to coordinates; what pyproj takes for a CRS.
         progress: is called with what is being done, how much of it is done, and how much there is.
 
     Returns:
@@ -93,18 +101,31 @@ def predict(
 
     Raises:
         UvsamError: as :func:`uvsam.workflows.predict.predict`.
+        TypeError: an argument is of a kind that is not taken.
     """
-    settings = predict_settings(
-        model=str(model), sam=None if sam is None else str(sam), fuse=fuse, window_m=window, aoi=aoi, acquired=date,
-        asset=asset, bands=bands, threshold=threshold, seed_threshold=seed_threshold, min_area_m2=min_area,
-        close_m=close_m, min_hole_m2=min_hole_m2, simplify_m=simplify_m, views=views, device=device, runtime=runtime,
-        batch=batch, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd, nodata=nodata,
-    )  # fmt: skip
-    with _file(out, "villages.gpkg") as path:
+    path = path_of("out", out)
+    with given(predict, path) as files, _file(path, "villages.gpkg") as to:
+        settings = predict_settings(
+            model=text_of(model), sam=None if sam is None else text_of(sam), fuse=fuse, window_m=window, acquired=date,
+            asset=asset, bands=bands, threshold=threshold, seed_threshold=seed_threshold, min_area_m2=min_area,
+            close_m=close_m, min_hole_m2=min_hole_m2, simplify_m=simplify_m, views=views, device=device,
+            runtime=runtime, batch=batch, allow_ungeoreferenced=allow_ungeoreferenced, gsd_m=gsd,
+            nodata=nodata,
+        )  # fmt: skip
+        check_output(to, overwrite=overwrite)
+        if holds_no_place(images) and not allow_ungeoreferenced and (transform is None or crs is None):
+            raise SettingsError(
+                "an array does not say where it lies; give transform (an affine.Affine) and crs, "
+                "or allow_ungeoreferenced=True and gsd=METRES"
+            )
+        own = nodata if holds_no_place(images) and nodata != "none" else None
+        names = files.images(images, transform=transform, crs=crs, nodata=own)
+        area = files.area(aoi, "aoi", lambda: _scene(names, settings))
         found = predicting.predict(
-            images, path, settings, save_scores=_path(save_scores), score_type=score_type,
-            save_mask=_path(save_mask), preview=_path(preview), stac=_path(stac), overwrite=overwrite,
-            allow_failures=allow_failures, workers=workers, dask=dask, cache=named_cache(), progress=progress,
+            names, to, settings.model_copy(update={"aoi": area}), save_scores=path_of("save_scores", save_scores),
+            score_type=score_type, save_mask=path_of("save_mask", save_mask), preview=path_of("preview", preview),
+            stac=path_of("stac", stac), overwrite=overwrite, allow_failures=allow_failures, workers=workers,
+            dask=dask, cache=named_cache(), called=files.called, progress=progress,
         )  # fmt: skip
     villages = found.villages
     villages.attrs = {"run": found.run, "coverage": found.coverage.union_all().wkt}
@@ -135,172 +156,83 @@ class Trend:
 
 
 def trends(
-    layers: Sequence[str | Path | gpd.GeoDataFrame],
+    layers: Location | gpd.GeoDataFrame | Sequence[Location | gpd.GeoDataFrame],
     *,
-    out: str | Path | None = None,
-    model: str | Path = DEFAULT_MODEL,
-    predictions: str | Path | None = None,
-    report: str | Path | None = None,
-    tables: str | Path | None = None,
+    out: Location | None = None,
+    model: Location = DEFAULT_MODEL,
+    predictions: Location | None = None,
+    report: Location | None = None,
+    tables: Location | None = None,
+    layer: str | None = None,
     dates: Sequence[int | str | datetime.date] = (),
     tolerance_m: float = 3.0,
     min_change_m2: float = 50.0,
     align: bool = True,
     centre: tuple[float, float] | None = None,
     rings_km: Sequence[float] = (),
-    zones: str | Path | None = None,
+    zones: Location | gpd.GeoDataFrame | gpd.GeoSeries | None = None,
     cell_m: float = 500.0,
-    reference: str | Path | None = None,
+    reference: Location | None = None,
     workers: int = 1,
-    dask: str | None = None,
-    scratch: str | Path | None = None,
+    dask: "str | Client | None" = None,
+    scratch: Location | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Trend:
     """Tell what happened to the villages of several dates, as ``uvsam trends`` does.
 
     Args:
-        layers: village layers: files, frames as :func:`predict` gives them, or images, which are predicted first.
+        layers: village layers: files, frames as :func:`predict` gives them or of others (columns ``acquired`` or
+            ``period`` say when), or files of images, which are predicted first.
         out: the GeoPackage to write, too. Default: none.
+        layer: name of the layer to read of files that have several of polygons.
         dates: year or day of each layer, where these do not say. Others: ``uvsam trends --help``.
+        zones: polygon file or frame.
+        dask: address of a scheduler, or a ``distributed.Client``, which stays open.
 
     Raises:
         UvsamError: as :func:`uvsam.workflows.trends.trends`.
+        TypeError: an argument is of a kind that is not taken.
     """
-    try:
-        days = tuple(map(parse_day, dates))
-    except NoDay as error:
-        raise SettingsError(f"dates: {error}") from None
-    settings = TrendSettings(
-        dates=days, tolerance_m=tolerance_m, min_change_m2=min_change_m2, align=align, centre=centre,
-        rings_km=tuple(rings_km), zones=_path(zones), cell_m=cell_m, reference=_path(reference), workers=workers,
-        dask=dask,
-    )  # fmt: skip
-    with _file(out, "trends.gpkg") as path, tempfile.TemporaryDirectory() as folder:
-        files = [_as_file(layer, Path(folder) / f"layer_{number}.gpkg") for number, layer in enumerate(layers, 1)]
-        found = following.trends(
-            files, path, settings, report=_path(report), tables=_path(tables), predictions=_path(predictions),
-            prediction=predict_settings(model=str(model)), scratch=_path(scratch), overwrite=overwrite,
-            progress=progress,
+    if isinstance(dates, str | int | datetime.date):
+        raise TypeError(f"dates should be a list with one for each layer, not {dates!r}")
+    path = path_of("out", out)
+    with given(trends, path) as files, _file(path, "trends.gpkg") as to:
+        try:
+            days = tuple(map(parse_day, dates))
+        except NoDay as error:
+            raise SettingsError(f"dates: {error}") from None
+        settings = TrendSettings(
+            dates=days, tolerance_m=tolerance_m, min_change_m2=min_change_m2, align=align, centre=centre,
+            rings_km=tuple(rings_km), zones=files.area(zones, "zones"), cell_m=cell_m,
+            reference=path_of("reference", reference), workers=workers, dask=dask,
         )  # fmt: skip
-        written = set(pyogrio.list_layers(path)[:, 0])
+        found = following.trends(
+            of_layer([files.layer(one, number) for number, one in enumerate(several(layers), 1)], layer), to, settings,
+            report=path_of("report", report), tables=path_of("tables", tables),
+            predictions=path_of("predictions", predictions), prediction=predict_settings(model=text_of(model)),
+            scratch=path_of("scratch", scratch), overwrite=overwrite, called=files.called, progress=progress,
+        )  # fmt: skip
+        written = set(pyogrio.list_layers(to)[:, 0])
         of_layers = {
-            name: gpd.read_file(path, layer=name) if name in written else gpd.GeoDataFrame(geometry=[])
+            name: gpd.read_file(to, layer=name) if name in written else gpd.GeoDataFrame(geometry=[])
             for name in ("histories", "changes", "hot_spots", "zones")
         }
     return Trend(**of_layers, **{one.name: getattr(found, one.name) for one in fields(Trend)[4:]})
 
 
-class Model:
-    """A model that scores images in memory. Holds no state between calls.
-
-    Attributes:
-        card: what it is, and what it wants to see.
-    """
-
-    def __init__(self, card: ModelCard, specialist: Specialist) -> None:
-        self.card, self._specialist = card, specialist
-
-    def scores(
-        self, image: Any, *, gsd: float | None = None, nodata: float | None = None, views: Literal[1, 2, 4, 8] = 1,
-        progress: Progress = silent,
-    ) -> Any:  # fmt: skip
-        """Calibrated probability of village of every pixel, of the specialist (the generalist sharpens outlines only).
-
-        Args:
-            image: (C, H, W) array of red, green, blue and perhaps more, of any integer or floating type; or an
-                ``xarray.DataArray`` of the same form with a CRS, as rioxarray, odc-stac and stackstac give them.
-            gsd: metres per pixel; of arrays, which do not say.
-            nodata: value of pixels without data; default: what the array says, and NaN.
-            views: mirrored and turned copies whose scores are averaged.
-
-        Returns:
-            (H, W) float32, NaN where there is no data; a DataArray of a DataArray.
-
-        Raises:
-            SceneError, GeoreferencingError, SettingsError: the image cannot be used.
-        """
-        geobox = _geobox(image)
-        pixels = np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[0] < 3:
-            raise SceneError(f"an image is (bands, rows, columns) with three bands at least, not {pixels.shape}")
-        if geobox is None and gsd is None:
-            raise SettingsError("an array does not say how large its pixels are; give gsd, metres per pixel")
-        if nodata is None:
-            nodata = getattr(image, "attrs", {}).get("_FillValue", getattr(image, "encoding", {}).get("_FillValue"))
-        place = {} if geobox is None else {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
-        count, height, width = pixels.shape
-        with MemoryFile() as file:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # gsd is all that is needed
-                with file.open(
-                    driver="GTiff", count=count, height=height, width=width, dtype=pixels.dtype, nodata=nodata,
-                    tiled=True, BIGTIFF="IF_SAFER", **place,
-                ) as dataset:  # fmt: skip
-                    dataset.write(pixels)
-            found = self._of_file(file.name, gsd, views, progress)
-        return found if geobox is None else image.isel({image.dims[0]: 0}, drop=True).copy(data=found)
-
-    def _of_file(self, name: str, gsd: float | None, views: int, progress: Progress) -> NDArray[np.float32]:
-        scene = open_scene(name, bands=(1, 2, 3), allow_ungeoreferenced=gsd is not None, gsd_m=gsd)
-        check_resolution(scene, self.card.gsd_m)
-        plan = plan_tiles(
-            scene.shape, model_scale(scene, self.card.gsd_m), chip_px=self.card.chip_px, halo_px=self.card.halo_px
-        )
-        scoring = Scoring(scene, estimate_stretch(scene), plan, views=views)
-        return scoring.array(self._specialist, threads=torch.get_num_threads(), progress=progress)
-
-
-def load_model(
-    model: str | Path = DEFAULT_MODEL, *, device: str = "auto", runtime: Literal["openvino", "torch"] | None = None
-) -> Model:
-    """A model by its name (``uvsam models``) or card, with its verified weights.
-
-    Raises:
-        CatalogError: no such model, or its weights are not those that its card describes.
-        SettingsError: the device cannot be used here.
-    """
-    settings = PredictSettings(model=str(model), device=device, runtime=runtime)
-    card = load_predict_card(settings.model)
-    return Model(card, load_models(ModelsRecipe(settings, card.sha256, named_cache())).specialist)
-
-
-def _geobox(image: Any) -> Any:
-    """The grid of a DataArray; None for an array."""
-    if not type(image).__module__.startswith("xarray."):
-        return None
-    import odc.geo.xr  # noqa: F401  # gives arrays their .odc
-
-    geobox = image.odc.geobox
-    if geobox is None or geobox.crs is None:
-        raise SceneError("the array has no coordinate reference system; write one with .rio.write_crs() or .odc")
-    if tuple(image.dims[1:]) != tuple(image.odc.spatial_dims):
-        raise SceneError(f"dimensions should be (band, {', '.join(image.odc.spatial_dims)}), not {image.dims}")
-    return geobox
-
-
-def _as_file(layer: str | Path | gpd.GeoDataFrame, path: Path) -> Path:
-    """A layer as a file that can be read in pieces."""
-    if not isinstance(layer, gpd.GeoDataFrame):
-        return Path(layer)
-    if layer.crs is None:
-        raise LabelError("a frame of villages has no coordinate reference system; assign it with set_crs()")
-    layer.to_file(path, layer=VILLAGES.name, engine="pyogrio")
-    if ground := layer.attrs.get("coverage"):
-        coverage = gpd.GeoDataFrame(geometry=gpd.GeoSeries.from_wkt([ground], crs=layer.crs))
-        coverage.to_file(path, layer=COVERAGE.name, engine="pyogrio")
-    return path
-
-
 @contextmanager
-def _file(out: str | Path | None, name: str) -> Iterator[Path]:
+def _file(out: Path | None, name: str) -> Iterator[Path]:
     """Where a result goes: where the user wants it, or where it is gone afterwards."""
     if out is not None:
-        yield Path(out)
+        yield out
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / name
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+def _scene(names: str | list[str], settings: PredictSettings) -> Scene:
+    return open_inputs(
+        names, bands=settings.bands, asset=settings.asset, acquired=settings.acquired,
+        allow_ungeoreferenced=settings.allow_ungeoreferenced, gsd_m=settings.gsd_m, nodata=settings.nodata,
+    )  # fmt: skip

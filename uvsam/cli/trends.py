@@ -51,15 +51,6 @@ def parse_dates(ctx: click.Context, param: click.Parameter, value: str | None) -
         raise click.BadParameter(str(error)) from None
 
 
-def of_layer(paths: Sequence[Path], layer: str | None) -> list[Path]:
-    """What ``--layer`` means: a layer of each file that does not name its own."""
-    from uvsam.vectors.layer_files import named, naming
-    from uvsam.workflows.trend_images import is_image
-
-    own = [layer is None or is_image(path) or bool(named(path).layer) for path in paths]
-    return [path if has else naming(path, layer=layer) for path, has in zip(paths, own, strict=True)]
-
-
 @click.command("trends", cls=Command)
 @click.argument("layers", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="GeoPackage to write, e.g. trends.gpkg.")
@@ -119,6 +110,7 @@ def command(
       uvsam trends city_2012.tif city_2020.tif --out trends.gpkg --report trends.html
     """
     from uvsam.settings import predict_settings
+    from uvsam.workflows.trend_images import of_layer
     from uvsam.workflows.trend_layers import TrendSettings
     from uvsam.workflows.trends import trends
 

@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from multiprocessing import resource_tracker
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from uvsam.errors import SettingsError, WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -72,7 +75,7 @@ def open_run(
     workers: int = 1,
     *,
     processes: bool = False,
-    dask: str | None = None,
+    dask: "str | Client | None" = None,
     even_one: bool = False,
     first: Callable[[], Any] | None = None,
 ) -> Iterator[Run]:
@@ -81,12 +84,14 @@ def open_run(
     Args:
         workers: threads, or processes of one thread each, on this machine; 1 is :func:`here`.
         processes: processes instead of threads, for work that holds Python's lock.
-        dask: address of a Dask scheduler, as in ``tcp://host:8786``; it has workers of its own. It is trusted.
+        dask: address of a Dask scheduler, as in ``tcp://host:8786``, or a client of it, which stays open; it has
+            workers of its own. It is trusted.
         even_one: make a process for one worker, too.
         first: is called in each new process at once, while this one goes on; picklable.
 
     Raises:
-        SettingsError: nobody answers at ``dask``, or there is no worker.
+        SettingsError: nobody answers at ``dask``, or there is no worker, or the client is closed or asynchronous.
+        TypeError: ``dask`` is neither an address nor a client.
     """
     if dask is None and workers == 1 and not even_one:
         yield here
@@ -134,6 +139,11 @@ def _start_workers(workers: int) -> Any:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what starts here has it from us
     try:
         return local_cluster(workers)
+    except RuntimeError as error:
+        raise WorkerError(
+            "the worker processes did not start; a script that asks for them has its calls below "
+            'if __name__ == "__main__": as each process reads the script once more'
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -172,9 +182,12 @@ def _quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def _connected(address: "str | Client") -> Iterator[Any]:
     from distributed import Client
 
+    if not isinstance(address, str):
+        yield _checked(address)
+        return
     try:
         client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
@@ -186,6 +199,19 @@ def _connected(address: str) -> Iterator[Any]:
         ) from error
     with client:
         yield client
+
+
+def _checked(client: Any) -> Any:
+    from distributed import Client
+
+    if not isinstance(client, Client):
+        hint = "; give Client(cluster)" if hasattr(client, "scheduler_address") else ""
+        raise TypeError(f"dask is an address or a distributed.Client, not {type(client).__qualname__}{hint}")
+    if client.asynchronous:
+        raise SettingsError("the Dask client is asynchronous; give one that is made with asynchronous=False")
+    if client.status != "running":
+        raise SettingsError(f"the Dask client is {client.status}; connect it again")
+    return client
 
 
 def _on(client: Any) -> Run:

@@ -4,11 +4,11 @@ import datetime
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -51,6 +51,9 @@ from uvsam.workflows.refining import Refined, refine_scene
 from uvsam.workflows.scoring import Scored, Scoring, score_scene
 from uvsam.workflows.stac_item import Written, write_item
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -83,8 +86,9 @@ def predict(
     overwrite: bool = False,
     allow_failures: bool = False,
     workers: int | None = None,
-    dask: str | None = None,
+    dask: "str | Client | None" = None,
     cache: Path | None = None,
+    called: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Prediction:
     """Outline the villages of an image and write them to a file.
@@ -102,8 +106,10 @@ def predict(
         overwrite: replace files that exist.
         allow_failures: take the result even if parts of the image could not be read or computed.
         workers: compute in so many processes of one thread; default: threads of this process, one for each core.
-        dask: compute on the workers of the Dask scheduler at this address, who share the folder of ``out``.
+        dask: compute on the workers of the Dask scheduler at this address or of this client, who share the folder of
+            ``out``.
         cache: folder of fetched weights; None is the user's cache folder.
+        called: what the result says in place of names of files that are gone afterwards.
 
     A run that was interrupted goes on where it was when it is called again with the same arguments: see
     :class:`uvsam.engine.journal.Journal`.
@@ -191,6 +197,7 @@ def predict(
             run=computing.strips, progress=progress,
         )  # fmt: skip
         metadata = _metadata(images, scene, stretch, card, settings, rules, outline, plan, scored)
+        metadata = _renamed(metadata, called or {})
         metadata["runtime"] = _runtime(computing.facts)
         if refinement and refined:
             metadata |= {"sam": str(settings.sam or card.name)} | _refined(refinement, refined)
@@ -213,7 +220,9 @@ def predict(
     if preview:
         write_preview(preview, scene, stretch, villages, coverage)
     if stac:
-        write_item(stac, Written(out, save_scores, save_mask, preview), coverage, scene, card, metadata)
+        files = [name for name in metadata["inputs"] if name not in (called or {}).values()]
+        written = Written(out, save_scores, save_mask, preview)
+        write_item(stac, written, coverage, scene, card, metadata | {"inputs": files})
     return Prediction(villages, coverage, metadata, scored, refined, time.monotonic() - started)
 
 
@@ -342,6 +351,15 @@ def _metadata(
         "uvsam_version": uvsam.__version__,
         "versions": {name: importlib.metadata.version(name) for name in libraries},
     }
+
+
+def _renamed(value: Any, called: Mapping[str, str]) -> Any:
+    """Metadata with other names for some files."""
+    if isinstance(value, dict):
+        return {key: _renamed(one, called) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_renamed(one, called) for one in value]
+    return called.get(value, value) if isinstance(value, str) else value
 
 
 def _refined(refinement: Refinement, refined: Refined) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from uvsam.raster.stac import is_stac_file
 from uvsam.raster.writer import check_inputs_stay
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import read_run
+from uvsam.vectors.layer_files import named, naming
 from uvsam.vectors.layer_files import files_of
 
 RASTERS = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg"}
@@ -21,6 +22,12 @@ RASTERS = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg"}
 def is_image(path: Path) -> bool:
     """Whether a file is a raster, by its name, or a STAC item."""
     return path.suffix.lower() in RASTERS or is_stac_file(path)
+
+
+def of_layer(paths: Sequence[Path], layer: str | None) -> list[Path]:
+    """What ``--layer`` means: a layer of each file that does not name its own."""
+    own = [layer is None or is_image(path) or bool(named(path).layer) for path in paths]
+    return [path if has else naming(path, layer=layer) for path, has in zip(paths, own, strict=True)]
 
 
 def predict_images(

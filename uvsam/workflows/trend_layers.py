@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ from uvsam.vectors.polygon_files import moved, multipolygons, repaired, to_wkb
 from uvsam.vectors.schema import CHANGES, HISTORIES, HOT_SPOTS, ZONES, Layer
 from uvsam.vectors.zone_files import Zones
 from uvsam.workflows.following import Followed
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class TrendSettings:
     cell_m: float = 500.0
     reference: Path | None = None
     workers: int = 1
-    dask: str | None = None
+    dask: "str | Client | None" = None
 
     def __post_init__(self) -> None:
         if not (self.tolerance_m >= 0 and self.min_change_m2 >= 0 and self.cell_m > 0):

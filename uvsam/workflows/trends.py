@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ from uvsam.workflows.trend_tables import NAMES, also_kept, check_folder, write_s
 def trends(
     paths: Sequence[Path], out: Path, settings: TrendSettings | None = None, *, report: Path | None = None,
     tables: Path | None = None, predictions: Path | None = None, prediction: PredictSettings | None = None,
-    overwrite: bool = False, scratch: Path | None = None, progress: Progress = silent,
+    overwrite: bool = False, scratch: Path | None = None, called: Mapping[str, str] | None = None,
+    progress: Progress = silent,
 ) -> Trends:  # fmt: skip
     """Compare village layers of several dates and write ``trends.gpkg``.
 
@@ -53,6 +54,7 @@ def trends(
         prediction: how images are predicted.
         scratch: folder for what lies on disk meanwhile; with ``settings.dask`` one that its workers share. Default:
             beside ``out``.
+        called: what the result says in place of names of files that are gone afterwards.
 
     Raises:
         LabelError: a layer cannot be used, or the reference sample is not filled in or of other dates.
@@ -100,9 +102,10 @@ def trends(
         sums = {"periods": found.periods, "steps": found.steps, "slopes": found.slopes}
         if len(corrected):
             sums["corrected"] = corrected
-        write_layers(out, layers, _run(settings, [source.path for source in sources], found), sums, overwrite=overwrite)
+        names = [(called or {}).get(str(source.path), str(source.path)) for source in sources]
+        write_layers(out, layers, _run(settings, names, found), sums, overwrite=overwrite)
         if report is not None:
-            write_report(report, books, found, [source.path.name for source in sources])
+            write_report(report, books, found, [Path(name).name for name in names])
         if tables is not None:
             write_sums(tables, found)
         progress("writing", 1, 1)
@@ -176,12 +179,12 @@ def _scratch(parent: Path) -> Iterator[str]:
         yield name
 
 
-def _run(settings: TrendSettings, paths: Sequence[Path], found: Trends) -> dict[str, Any]:
+def _run(settings: TrendSettings, inputs: Sequence[str], found: Trends) -> dict[str, Any]:
     rules = settings.rules
     return {
         "uvsam": uvsam.__version__,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "inputs": [str(path) for path in paths],
+        "inputs": list(inputs),
         "tolerance_m": settings.tolerance_m,
         "min_change_m2": settings.min_change_m2,
         "link_share": rules.link_share,
