@@ -9,7 +9,7 @@ import click
 
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import print_table
-from uvsam.cli.trends import of_layer, parse_dates
+from uvsam.cli.trends import parse_dates
 
 
 @click.command("sample", cls=Command)
@@ -38,6 +38,7 @@ def command(layers: tuple[Path, ...], out: Path, layer: str | None, **given: Any
       uvsam sample 2012.gpkg 2020.gpkg --out sample.gpkg --places 500
     """
     from uvsam.workflows.sampling import sample
+    from uvsam.workflows.trend_images import of_layer
 
     chosen = {name: value for name, value in given.items() if value is not None}
     strata = sample(of_layer(layers, layer), out, **chosen)

@@ -2,7 +2,6 @@
 
 import datetime
 import math
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -13,8 +13,7 @@ from uvsam.raster.stac import is_stac_file
 from uvsam.raster.writer import check_inputs_stay
 from uvsam.settings import PredictSettings
 from uvsam.vectors.geopackage import read_run
-from uvsam.vectors.layer_files import named, naming
-from uvsam.vectors.layer_files import files_of
+from uvsam.vectors.layer_files import files_of, named, naming
 
 RASTERS = {".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg", ".jpeg"}
 
