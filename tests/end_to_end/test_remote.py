@@ -17,6 +17,7 @@ import shapely
 from affine import Affine
 from rasterio.windows import Window as RioWindow
 
+from uvsam.catalog.cards import card_path, load_card
 from uvsam.cli.main import run
 from uvsam.errors import SceneError
 from uvsam.raster.chips import SceneReader
@@ -24,6 +25,7 @@ from uvsam.raster.inputs import open_inputs
 from uvsam.raster.radiometry import estimate_stretch
 from uvsam.raster.window import Window
 from uvsam.vectors.formats import read_run
+from uvsam.vectors.villages import villages_from_scores
 
 SIDE_PX, BLOCK_PX, GSD_M = 8192, 256, 0.75
 AOI_PX = SIDE_PX // 10
@@ -203,3 +205,57 @@ def test_a_stopped_run_keeps_no_signature(
         warnings.filterwarnings("error", message="what an earlier run")  # would be the end of the run
         assert run(["predict", renewed, "--out", str(out), "--model", "uvsam-specialist"]) == 0
     assert out.exists()
+
+
+@pytest.mark.parametrize("what", ["image", "card"])
+def test_a_run_that_was_stopped_does_not_go_on_with_another(
+    what: str, city: Path, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that was replaced on its server, and a card that was edited beside the same weights."""
+    (tmp_path / "city.tif").symlink_to(city / "city_2020.tif")
+    card = tmp_path / "own.yaml"
+    text = card_path("uvsam-specialist").read_text()
+    weights = load_card("uvsam-specialist").weights
+    (tmp_path / weights).symlink_to(card_path("uvsam-specialist").parent / weights)
+    card.write_text(text)
+    site.etag = '"one"'
+    command = ["predict", f"{site.address}/city.tif", "--out", str(tmp_path / "v.gpkg"), "--model", str(card)]
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uvsam.workflows.predict.villages_from_scores", stop)
+        assert run(command) == 130
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="what an earlier run")
+            assert run(command) == 130
+        if what == "image":
+            site.etag = '"two"'
+        else:
+            temperature = load_card(card).calibration.temperature
+            edited = text.replace(f"temperature: {temperature}", f"temperature: {temperature * 2}")
+            assert edited != text
+            card.write_text(edited)
+        differs = {"image": "files", "card": "card"}[what]
+        with pytest.warns(UserWarning, match=rf"is of something else \({differs}\); all of it is done again"):
+            assert run(command) == 130
+
+
+def test_an_image_that_changes_while_it_is_read_is_no_result(
+    city: Path, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "city.tif").symlink_to(city / "city_2020.tif")
+    site.etag = '"one"'
+    out = tmp_path / "v.gpkg"
+
+    def replaced(*args: Any, **kwargs: Any) -> Any:
+        site.etag = '"two"'
+        return villages_from_scores(*args, **kwargs)
+
+    monkeypatch.setattr("uvsam.workflows.predict.villages_from_scores", replaced)
+    command = ["predict", f"{site.address}/city.tif", "--out", str(out), "--model", "uvsam-specialist"]
+    assert run(command) == 1
+    assert "city.tif was changed while it was read; run the same command again" in capfd.readouterr().err
+    assert not out.exists()
+    assert run(command) == 0
