@@ -23,6 +23,9 @@ EAST, NORTH = 270_000.0, 2_106_000.0
 SIDE_M = 100.0
 """Villages of these probes are squares of one hectare."""
 
+USAGE = 2
+"""Status after which the usage of the command is shown, too."""
+
 Check = Callable[[Path, str], list[str]]
 
 
@@ -66,7 +69,10 @@ def judge_command(probe: Command, folder: Path) -> tuple[str, list[str]]:
         faults.append(f"status {ended.returncode}, not {probe.status}")
     if "Traceback" in said or "unexpected" in said:
         faults.append("an error that was not thought of")
-    if probe.status and len([line for line in said.splitlines() if not line.startswith("Warning")]) != 1:
+    if (
+        probe.status not in (0, USAGE)
+        and len([line for line in said.splitlines() if not line.startswith("Warning")]) != 1
+    ):
         faults.append("more than one line")
     if probe.word.lower() not in said.lower():
         faults.append(f"'{probe.word}' is not said")

@@ -368,7 +368,7 @@ FIELD = [
     Command("UTM, coordinates of degrees", lambda f: place_only(f, UTM, from_origin(72.8, 19.0, 6e-6, 6e-6)), status=1,
             word="degrees"),
     Command("no position, no --gsd", bare, status=1, word="--gsd"),
-    Command("an empty folder", empty_folder, status=1, word="no raster"),
+    Command("an empty folder", empty_folder, status=1, word="no image"),
     Command("control points and RPCs", both_ways, status=1, word="RPC"),
     Command("gray and alpha", no_band_alpha, status=1, word="band"),
     Command("advice for a name with a space", spaced, status=1, word="'my city.tif'"),

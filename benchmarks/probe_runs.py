@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -96,8 +97,8 @@ def vector_vrt(folder: Path) -> Path:
 
 
 def not_numbers(folder: Path) -> Path:
-    nan = float("nan")
-    return layer(folder / "aoi.gpkg", [shapely.Polygon([(nan, nan), (nan, 1), (1, nan), (nan, nan)])])
+    polygon = struct.pack("<BIII10d", 1, 3, 1, 5, *[float("nan")] * 10)
+    return layer(folder / "aoi.gpkg", [shapely.from_wkb(polygon)])
 
 
 VECTORS = [
@@ -140,7 +141,7 @@ PLACES = [
     Command("--out in a folder that is not there", lambda f: ["predict", image(f / "city.tif").name, "--out",
             "no/out.gpkg", *QUICK], status=4, word="no"),
     Command("a name of 300 letters", lambda f: ["predict", image(f / "city.tif").name, "--out", "n" * 300 + ".gpkg",
-            *QUICK], status=4, word="name"),
+            *QUICK], status=4, word="too long a name"),
 ]  # fmt: skip
 
 # Words
@@ -154,7 +155,7 @@ def training(text: str) -> Any:
     return command
 
 
-SOURCE = "out: models\nsources:\n- images: [city.tif]\n  labels: labels.gpkg\n"
+SOURCE = "name: mine\noutput: models\nsources:\n- images: [city.tif]\n  labels: labels.gpkg\n"
 WORDS = [
     Command("stepz", training(SOURCE + "stepz: 5\n"), status=2, word="steps?"),
     Command("steps: many", training(SOURCE + "steps: many\n"), status=2, word="steps"),

@@ -204,8 +204,8 @@ def _made(out: Path) -> re.Pattern[str]:
 def sweep(out: Path) -> None:
     """Remove the folder of a run that was stopped after its result was complete, but for its folder."""
     folder = folder_of(out)
-    if out.is_file() and folder.exists():
-        with contextlib.suppress(Timeout, OSError):
+    with contextlib.suppress(Timeout, OSError):  # also of a name that is too long, which is told of elsewhere
+        if out.is_file() and folder.exists():
             check_folder(out)
             with FileLock(folder / "lock", timeout=0):
                 _remove_made(out)
