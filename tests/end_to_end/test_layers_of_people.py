@@ -89,7 +89,7 @@ def test_a_collection_is_its_polygons_and_a_line_is_an_error(
         (lambda lon_lat: (lon_lat, None), "has no coordinate reference system, but its coordinates look like degrees"),
         (lambda lon_lat: (THEN, "EPSG:4326"), "no degrees, and says that it is in WGS 84"),
         (lambda lon_lat: ([swap(one) for one in lon_lat], "EPSG:4326"), "x and y of .*v_2012.gpkg are swapped"),
-        (lambda lon_lat: ([swap(one) for one in THEN], UTM), "x and y of .*v_2012.gpkg are swapped"),
+        (lambda lon_lat: ([swap(one) for one in THEN], UTM), "x and y of one of the two are swapped"),
         (lambda lon_lat: ([shapely.box(31.1, 116.2, 31.101, 116.201)], "EPSG:4326"), "latitude stands first"),
         (lambda lon_lat: ([square(300)], UTM), "no ground in common: longitude .* and longitude"),
     ],
@@ -214,3 +214,17 @@ def test_other_formats_are_read(tmp_path: Path, now: Path, name: str) -> None:
     else:
         frame.to_parquet(path)
     assert trends(tmp_path, path, now)[0]["area_m2"][0] == pytest.approx(30_000, rel=2e-3)
+
+
+def test_a_change_of_less_than_can_be_shown_has_no_sign_of_its_own(
+    tmp_path: Path, now: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    less = [shapely.box(*one.bounds[:3], one.bounds[3] - 1e-6) for one in NOW]
+    smaller, page = save(tmp_path / "v_2020.gpkg", less), tmp_path / "t.html"
+    trends(tmp_path, now, smaller, options=("--report", str(page)))
+    assert run(["evaluate", str(smaller), str(now)]) == 0
+    said = capsys.readouterr().out
+    assert "+0.00%" in said
+    assert "+0.0 %" in said
+    assert "-0.0" not in said
+    assert "-0.0" not in page.read_text("utf-8").split("<svg")[0]

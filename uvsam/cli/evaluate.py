@@ -111,7 +111,7 @@ def print_evaluation(result: "Evaluation") -> None:
     ]
     print_table(["", "IoU", "precision", "recall", "F1", "right", "wrong", "missed"], cells)
     areas = result.areas
-    bias = "" if areas.bias is None else f", {100 * areas.bias:+.1f} %"
+    bias = "" if areas.bias is None else f", {100 * areas.bias:+z.1f} %"
     click.echo(f"area: {areas.predicted_m2 / 1e4:,.2f} ha predicted, {areas.truth_m2 / 1e4:,.2f} ha true{bias}")
 
 

@@ -154,7 +154,7 @@ def _summarise(found: "Trends", written: list[Path]) -> None:
         ]  # fmt: skip
         print_table(("corrected by the sample", "mapped, ha", "area, ha", "standard error", "95 % interval"), corrected)
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
-        place = f"{row['east_m']:+.1f} m east and {row['north_m']:+.1f} m north of the first layer"
+        place = f"{row['east_m']:+z.1f} m east and {row['north_m']:+z.1f} m north of the first layer"
         if row["count"]:
             told = f"± {1.96 * row['error_m']:.1f} m, from {row['count']} {row['told_from']}"
             click.echo(f"{date} lay {place} ({told}).")
@@ -165,4 +165,4 @@ def _summarise(found: "Trends", written: list[Path]) -> None:
 
 
 def _rate(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{share:+.2%}"
+    return "-" if share is None or math.isnan(share) else f"{share:+z.2%}"

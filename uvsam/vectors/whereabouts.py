@@ -118,14 +118,19 @@ def _meet(one: Extent, other: Extent) -> bool:
 
 
 def _swapped(one: Extent, other: Extent) -> str:
-    for turned, still in ((one, other), (other, one)):
-        left, bottom, right, top = turned.bounds
-        try:
-            if _meet(turned._replace(bounds=np.array([bottom, left, top, right]), seen=None), still):
-                return f"; x and y of {turned.path} are swapped"
-        except (LabelError, ProjError):  # what is no place on earth is no explanation
-            continue
-    return ""
+    """Whether swapped axes explain it; which layer has them can be told only where just one of the two explains it."""
+    explains = [turned for turned, still in ((one, other), (other, one)) if _meets_turned(turned, still)]
+    if not explains:
+        return ""
+    return f"; x and y of {explains[0].path if len(explains) == 1 else 'one of the two'} are swapped"
+
+
+def _meets_turned(turned: Extent, still: Extent) -> bool:
+    left, bottom, right, top = turned.bounds
+    try:
+        return _meet(turned._replace(bounds=np.array([bottom, left, top, right]), seen=None), still)
+    except (LabelError, ProjError):  # what is no place on earth is no explanation
+        return False
 
 
 def _on_earth(one: Extent) -> Floats:

@@ -85,7 +85,7 @@ def hectares(area_m2: float) -> str:
 
 
 def per_cent(share: float | None) -> str:
-    return "-" if share is None or math.isnan(share) else f"{100 * share:+.1f} %"
+    return "-" if share is None or math.isnan(share) else f"{100 * share:+z.1f} %"
 
 
 def _summary(found: Trends) -> list[str]:
@@ -215,7 +215,7 @@ def _alignment(found: Trends) -> Section:
     rows = []
     for date, row in zip(found.periods["date"], found.shifts.to_dict(orient="records"), strict=True):
         known, carried = bool(row["count"]), row["told_from"] == THE_LAYER_BEFORE
-        place = (f"{row['east_m']:+.1f}", f"{row['north_m']:+.1f}") if known or carried else ("-", "-")
+        place = (f"{row['east_m']:+z.1f}", f"{row['north_m']:+z.1f}") if known or carried else ("-", "-")
         error = f"± {1.96 * row['error_m']:.1f}" if known else "-"
         from_what = f"{row['count']} {row['told_from']}" if known else f"as {THE_LAYER_BEFORE}" if carried else "-"
         rows.append((f"{date}", *place, error, from_what))
