@@ -23,6 +23,8 @@ CASES = {
     f"https://user:{SECRET}#{SECRET}@host/x.tif": "https://...",
     f"https://user:{SECRET}@{SECRET}@host/x.tif": "https://host/x.tif",
     f"<SourceFilename>https://h/a?{SECRET}</SourceFilename>": "<SourceFilename>https://h/a</SourceFilename>",
+    f"https:/user:{SECRET}@host/x.gpkg?sig={SECRET} is on the network": "https:/host/x.gpkg is on the network",
+    'NETCDF:"/a/b@c?d.nc":x, see:/x?y': 'NETCDF:"/a/b@c?d.nc":x, see:/x?y',
     "vrt://plain.tif?bands=3,2,1": "vrt://plain.tif?bands=3,2,1",
     "no scheduler at tcp://[::1]:8786; https://host:80: no": "no scheduler at tcp://[::1]:8786; https://host:80: no",
     "/data/what?.tif and C:/x@y?z": "/data/what?.tif and C:/x@y?z",

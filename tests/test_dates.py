@@ -53,7 +53,8 @@ def test_a_month_is_its_middle(written: str) -> None:
         (20121399, "no day of the calendar"),
         *[(one, "neither a year nor a day") for one in
           ("2012-2016", "201205", "12-05-17", "17.05.12", "2012.5", 2012.5, True, 41046, 1337212800, "2012 0517",
-           "2012-138", "soon", "20x6", b"2012", [2012])],
+           "2012-138", "2012-05-17T99:00:00Z", "2012-05-17 10:61", "2012-05-17T9900", "2012-05-17+99:00", "soon",
+           "20x6", b"2012", [2012])],
     ],
 )  # fmt: skip
 def test_what_says_no_day_or_two_is_an_error(written: Any, said: str) -> None:

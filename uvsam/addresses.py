@@ -11,10 +11,11 @@ from urllib.parse import unquote
 
 _END = r"""(?=[.,:;)\]}]*(?:[\s'"<>]|$))"""  # a sentence may go on behind an address
 _ADDRESS = re.compile(
-    r"""(?<![a-z0-9+.-])(?P<scheme>(?!vrt:|file:)[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?#'"<>]*@)?"""
+    r"""(?<![a-z0-9+.-])(?P<scheme>(?!vrt:|file:)[a-z][a-z0-9+.-]*://|(?:https?|ftps?|s3|gs|az|adls?|oss):/)(?P<user>[^\s/?#'"<>]*@)?"""
     rf"""(?P<place>[^\s?#'"<>]*)(?P<query>[?#][^\s'"<>]*?{_END})?""",
     re.IGNORECASE,
 )
+"""With one slash it is what a path makes of an address."""
 _GDAL = re.compile(rf"""(?P<reader>/vsi[a-z0-9_]+)\?(?P<options>[^\s'"<>]*?){_END}""", re.IGNORECASE)
 _PASSWORD = re.compile(r"[^/\[:]*:(?!\d*(?:[/:.,;)\]}\s]|$))")  # what is no port, before a password with ? or # in it
 
@@ -24,7 +25,7 @@ def without_secrets(text: str) -> str:
 
     GDAL's ``/vsicurl?option=value&url=address`` becomes ``/vsicurl/address``. Paths of this machine stay as they are.
     """
-    if "://" not in text and "/vsi" not in text:
+    if ":/" not in text and "/vsi" not in text:
         return text
     return _ADDRESS.sub(_shown, _GDAL.sub(_plain, text))
 

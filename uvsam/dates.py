@@ -20,8 +20,9 @@ NAMED = (
     r"|nov(?:ember)?|dec(?:ember)?)\.?"
 )
 TIME = re.compile(
-    r"(?:(?<=\d)(?:[T ]\s*\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?|T\d\d(?:\d\d){0,2})\s*(?:[ap]m)?"
-    r"\s*(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?|Z|[+-]\d\d:\d\d)$",
+    r"(?:(?<=\d)(?:[T ]\s*(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-6]\d(?:[.,]\d+)?)?"
+    r"|T(?:[01]\d|2[0-4])(?:[0-5]\d(?:[0-6]\d)?)?)\s*(?:[ap]m)?"
+    r"\s*(?:Z|UTC|GMT|[+-][01]\d(?::?[0-5]\d)?)?|Z|[+-][01]\d:[0-5]\d)$",
     re.IGNORECASE,
 )
 """The time of a day and its zone: the day is the one that is written, whatever the zone."""

@@ -57,8 +57,9 @@ def test_every_command_has_help_without_torch(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("args", "named"),
-    [(["preddict"], "preddict"), (["--nonsense"], "--nonsense"), (["evaluate"], "PREDICTION"), (["train", "x"], "'x'")],
-)
+    [(["preddict"], "preddict"), (["--nonsense"], "--nonsense"), (["evaluate"], "PREDICTION"), (["train", "x"], "'x'"),
+     (["predict", "", "--out", "x.gpkg"], "is empty"), (["trends", "a.gpkg", "--out="], "is empty")],
+)  # fmt: skip
 def test_usage_errors_exit_2_and_name_what_was_wrong(args: list[str], named: str) -> None:
     result = uvsam(*args)
     assert result.returncode == 2

@@ -139,3 +139,12 @@ def test_villages_without_a_number_of_their_own_are_told(
     review = ["review", str(tmp_path / "v.gpkg"), "--image", str(city / "city_2020.tif")]
     assert run([*review, "--out", str(tmp_path / "a.qgz")]) == 1
     assert f"village_id of layer villages of {tmp_path / 'v.gpkg'} {told}" in capsys.readouterr().err
+
+
+def test_a_map_that_a_review_names_is_looked_at_before_it_is_opened(folder: Path, tmp_path: Path) -> None:
+    with_verdicts(folder, tmp_path / "review.gpkg", ["correct"])
+    (tmp_path / "map.gpkg").write_text("<OGRWFSDataSource><URL>http://127.0.0.1:1</URL></OGRWFSDataSource>")
+    with closing(sqlite3.connect(tmp_path / "review.gpkg")) as database, database:
+        database.execute("UPDATE run SET value = ? WHERE key = 'villages'", [str(tmp_path / "map.gpkg")])
+    with pytest.raises(LabelError, match="describes OGRWFSDataSource"):
+        read_corrections(tmp_path / "review.gpkg")

@@ -75,6 +75,20 @@ def test_files_are_replaced_only_when_asked(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["city_2012.tif", "city_2016.tif", "truth.gpkg"]
 
 
+def test_no_link_is_followed_or_replaced_and_that_is_known_before_the_work(tmp_path: Path) -> None:
+    drawn: list[str] = []
+    (tmp_path / "city_2012.tif").symlink_to(tmp_path / "nowhere.tif")
+    (tmp_path / "truth.gpkg").mkdir()
+    for period in (2012, 2016):
+        with pytest.raises(OutputError, match="is a link" if period == 2012 else "is a folder"):
+            simulate_city(
+                tmp_path, size_m=400, gsd_m=0.8, periods=[period], seed=8, overwrite=True,
+                progress=lambda what, done, total: drawn.append(what),
+            )  # fmt: skip
+    assert not drawn
+    assert {path.name for path in tmp_path.iterdir()} == {"city_2012.tif", "truth.gpkg"}
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

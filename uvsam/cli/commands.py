@@ -94,6 +94,11 @@ class Command(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return with_habits(self, super().get_params(ctx), [CONFIG, *MANNERS])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in args):  # as of a "$VARIABLE"
+            ctx.fail("An argument is empty, and names nothing; is it a variable that was never set?")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return tell(super().invoke(ctx))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from uvsam.addresses import without_secrets
 from uvsam.cli.commands import Answer, Command
 from uvsam.cli.console import progress_display, say
 
@@ -164,7 +165,7 @@ def _use(training: Any, option: str, card: Path) -> str:
     from uvsam.training.data import rasters_in
 
     image = next(iter(rasters_in(training.sources[0].images)), training.sources[0].images)
-    return shlex.join(["uvsam", "predict", str(image), option, str(card), "--out", "villages.gpkg"])
+    return shlex.join(["uvsam", "predict", without_secrets(str(image)), option, str(card), "--out", "villages.gpkg"])
 
 
 def _chosen(given: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _train(train: Callable[..., Result], training: Any, resume: bool) -> tuple[R
         for line in _survey_lines(found):
             say(line)
 
-    command = shlex.join(["uvsam", *sys.argv[1:]])
+    command = without_secrets(shlex.join(["uvsam", *sys.argv[1:]]))
     with progress_display() as progress:
         return train(training, resume=resume, command=command, progress=progress, tell=tell), surveys
 

@@ -13,15 +13,15 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize, shapes
 from rasterio.windows import Window, transform
 from shapely.affinity import affine_transform
 
-from uvsam.errors import LabelError
+from uvsam.errors import LabelError, SceneError
 from uvsam.evaluation.confusion import Confusion
 from uvsam.evaluation.pixels import count_pixels
 from uvsam.progress import Progress, silent
+from uvsam.raster.guarded import open_guarded
 from uvsam.vectors.polygon_files import PolygonLayer, place
 
 OTHER, VILLAGE, IGNORED = 0, 1, 2
@@ -47,12 +47,12 @@ class LabelRaster:
     @contextmanager
     def open(self) -> Iterator[Any]:
         try:
-            with rasterio.open(self.path) as dataset:
+            with open_guarded(self.path) as dataset:
                 if dataset.count > 1 and not self._is_mask_band(dataset):
                     raise LabelError(f"{self.path} has {dataset.count} bands; labels are a raster of one band")
                 yield dataset
-        except RasterioError as error:
-            raise LabelError(f"{self.path} cannot be read as a raster: {error}") from error
+        except SceneError as error:
+            raise LabelError(f"labels: {error}") from error
 
     @staticmethod
     def _is_mask_band(dataset: Any) -> bool:

@@ -22,7 +22,7 @@ DIRECTORIES = 64
 PYTHON = re.compile(r"<PixelFunctionLanguage>\s*Python", re.IGNORECASE)
 
 
-def check_limits(dataset: Any, references: References) -> None:
+def check_limits(dataset: Any, references: References, *, may_be_hollow: bool = False) -> None:
     """Refuse what cannot be read in little memory, or what is not to be read at all.
 
     Looks at the image itself, and at all that it is made of: sources of a VRT, masks, overviews.
@@ -30,6 +30,7 @@ def check_limits(dataset: Any, references: References) -> None:
     Args:
         dataset: the image, open.
         references: what was followed before it was opened.
+        may_be_hollow: a TIFF without a pixel is one of zeros, as labels may be.
 
     Raises:
         SceneError: a block is too large, a VRT holds Python code, reads from a pipe, or names an address that would be
@@ -43,7 +44,7 @@ def check_limits(dataset: Any, references: References) -> None:
             for image in _images(part, dataset):
                 found = _look_at(image, references)
                 hollow = found if hollow is None else hollow and found is not False
-    if hollow:
+    if hollow and not may_be_hollow:
         raise SceneError(f"{dataset.name} is empty: none of its {dataset.width} x {dataset.height} pixels was written")
 
 

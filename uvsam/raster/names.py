@@ -63,7 +63,7 @@ class Name:
 def exists(name: str) -> bool:
     """Whether there is a file or folder of that name; not for what can be none, a text among them."""
     try:
-        return Path(name).exists()
+        return name != "" and Path(name).exists()  # which is the current folder to Path
     except (OSError, ValueError):
         return False
 

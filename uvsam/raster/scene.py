@@ -102,7 +102,7 @@ def open_scene(
         SettingsError: ``gsd_m`` for an image that says its own, or not positive.
     """
     uri = gdal_name(str(uri)) if exists(str(uri)) else str(uri)
-    _check_exists(uri)
+    check_exists(uri)
     references = References()
     references.follow(Part(gdal_name(uri)))
     with open_dataset(uri, driver) as dataset:
@@ -159,7 +159,12 @@ def model_scale(scene: Scene, model_gsd_m: float) -> tuple[float, float]:
     return (1.0 if abs(x - 1) <= SNAP else x, 1.0 if abs(y - 1) <= SNAP else y)
 
 
-def _check_exists(uri: str) -> None:
+def check_exists(uri: str) -> None:
+    """Whether a name can be that of a raster, told without opening it.
+
+    Raises:
+        SceneError: there is no such file, it is a pipe or a device, or it is empty.
+    """
     if uri.startswith("/vsistdin"):
         raise SceneError("an image cannot come from a pipe, it is read several times; save it to a file first")
     if not is_remote(uri) and ":" not in uri and not uri.startswith(("/vsi", "<")):

@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from uvsam.errors import OutputError, SettingsError
 from uvsam.progress import Progress, silent
 from uvsam.raster.window import Window
-from uvsam.raster.writer import RasterWriter, claim_temporary
+from uvsam.raster.writer import RasterWriter, check_destination, claim_temporary
 from uvsam.simulate.frame import Frame
 from uvsam.simulate.render import City, build_city, draw_window
 from uvsam.simulate.truth import site_events, truth_polygons
@@ -65,13 +65,12 @@ def simulate_city(
     _check(size_m, gsd_m, years, crs, block_px, villages_per_km2)
     folder = Path(out_dir)
     images, truth = [folder / f"city_{year}.tif" for year in years], folder / "truth.gpkg"
-    taken = [path for path in (*images, truth) if path.exists()]
-    if taken and not overwrite:
-        raise OutputError(f"{taken[0]} exists already; choose another folder or pass --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    for path in (*images, truth):
+        check_destination(path, (path.suffix,), overwrite=overwrite)
     city = build_city(size_m, years, seed, villages_per_km2)
     frame = Frame(gsd_m, round(size_m / gsd_m))
     geobox = GeoBox(frame.full.shape, Affine(gsd_m, 0, ORIGIN[0], 0, -gsd_m, ORIGIN[1]), crs)

@@ -7,29 +7,37 @@ bands by colour interpretation, one stretch per file.
 
 import functools
 import io
+import math
 import os
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 import torch
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.features import rasterize
 from rasterio.transform import from_bounds, from_origin
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import reproject, transform_bounds
 from shapely.geometry.base import BaseGeometry
 from torchgeo.datasets import DatasetNotFoundError, GeoDataset, IntersectionDataset, RasterDataset, VectorDataset
 
-from uvsam.errors import LabelError
+from uvsam.errors import LabelError, SceneError
+from uvsam.raster.access import gdal_environment, opened
+from uvsam.raster.collar import find_collars
+from uvsam.raster.guarded import open_guarded
+from uvsam.raster.pixels import read_raw
 from uvsam.raster.radiometry import Stretch, estimate_stretch
 from uvsam.raster.scene import Scene, open_scene
+from uvsam.raster.window import Window
 from uvsam.training.config import Source
 from uvsam.training.survey import FRACTIONAL
 from uvsam.vectors.corrections import Labels, is_review, read_corrections
@@ -49,14 +57,16 @@ def rasters_in(path: Path) -> list[Path]:
 
 @functools.lru_cache(maxsize=256)
 def _scene(path: str) -> tuple[Scene, Stretch]:
-    scene = open_scene(path)
+    """An image as prediction sees it, with the collars that it does not tell of."""
+    scene = find_collars(open_scene(path))
     return scene, estimate_stretch(scene)
 
 
 @functools.lru_cache(maxsize=256)
 def _handle(path: str, process: int) -> Any:
     """An open file, one per process: those that inherit one share its position and read each other's bytes."""
-    return rasterio.open(path)
+    with gdal_environment(path):
+        return opened(path)
 
 
 def _warp(
@@ -74,6 +84,38 @@ def _warp(
         return vrt.read(list(bands)), vrt.dataset_mask() > 127
 
 
+def _readable(scene: Scene) -> tuple[str, Sequence[int]]:
+    """What is read of a scene, and which bands: GDAL would take a band for a mask that is only flagged as alpha."""
+    flagged = ColorInterp.alpha in _handle(scene.uri, os.getpid()).colorinterp
+    if scene.validity.alpha is not None or not flagged:
+        return scene.uri, scene.bands
+    return f"vrt://{scene.uri}?bands={','.join(map(str, scene.bands))}", (1, 2, 3)
+
+
+def _shown(scene: Scene, query: Any, crs: Any) -> NDArray[np.bool_]:
+    """Where a scene shows something (H, W), on the grid of a query, by all that is known of it."""
+    x, y, _ = query
+    width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
+    found = np.zeros((height, width), np.uint8)
+    source = _handle(scene.uri, os.getpid())
+    box = transform_bounds(crs, source.crs, x.start, y.start, x.stop, y.stop)
+    corners = [~source.transform * corner for corner in product(box[::2], box[1::2])]
+    left, top = (math.floor(min(way)) - 1 for way in zip(*corners, strict=True))
+    right, bottom = (math.ceil(max(way)) + 1 for way in zip(*corners, strict=True))
+    left, top, right, bottom = max(0, left), max(0, top), min(source.width, right), min(source.height, bottom)
+    if left < right and top < bottom:
+        window = Window(top, left, bottom - top, right - left)
+        shape = min(window.height, 2 * height), min(window.width, 2 * width)
+        _, valid = read_raw(source, scene, window, shape)
+        scale = Affine.scale(window.width / shape[1], window.height / shape[0])
+        reproject(
+            valid.astype(np.uint8), found, src_transform=source.transform * Affine.translation(left, top) * scale,
+            src_crs=source.crs, dst_transform=from_origin(x.start, y.stop, x.step, y.step), dst_crs=crs,
+            resampling=Resampling.nearest,
+        )  # fmt: skip
+    return found.astype(bool)
+
+
 class SceneImages(RasterDataset):
     """Images: samples hold ``image`` (3, H, W) float32 in 0..255 and ``valid`` (H, W) bool."""
 
@@ -85,7 +127,9 @@ class SceneImages(RasterDataset):
         image, valid = np.zeros((3, height, width), np.float32), np.zeros((height, width), bool)
         for path in self.index.cx[x.start : x.stop, y.start : y.stop].filepath:
             scene, stretch = _scene(path)
-            pixels, there = _warp(path, scene.bands, (x, y, t), self.crs, Resampling.bilinear)
+            pixels, there = _warp(*_readable(scene), (x, y, t), self.crs, Resampling.bilinear)
+            if scene.validity.collars:
+                there &= _shown(scene, (x, y, t), self.crs)
             there &= np.isfinite(pixels).all(axis=0) & ~valid
             image[:, there] = stretch.apply(pixels)[:, there]
             valid |= there
@@ -184,6 +228,12 @@ def open_source(source: Source) -> GeoDataset:
 
 def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDataset:
     try:
+        for file in rasters_in(path):  # torchgeo opens them as they come
+            with open_guarded(file):
+                pass
+    except SceneError as error:
+        raise LabelError(f"source '{source.name}': {error}") from error
+    try:
         dataset = kind(str(path), cache=False)
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise LabelError(f"source '{source.name}': no georeferenced raster at {path}") from error
@@ -198,7 +248,7 @@ def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDatase
 def _of_one_band(labels: RasterDataset, source: Source) -> None:
     """Whether labels are labels, and not a picture of them in colours."""
     for path in labels.index.filepath:
-        with rasterio.open(path) as dataset:
+        with open_guarded(path) as dataset:
             bands = [colour for colour in dataset.colorinterp if colour != ColorInterp.alpha]
         if len(bands) != 1:
             raise LabelError(f"source '{source.name}': {path} has {len(bands)} bands; labels are a raster of one band")

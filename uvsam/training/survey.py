@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from uvsam.errors import LabelError
+from uvsam.raster.guarded import open_guarded
 from uvsam.training.config import Source
 
 MOST_NAMED = 8
@@ -157,7 +156,7 @@ def check_shares(surveys: Iterable[LabelSurvey]) -> None:
 def _occurs(rasters: Sequence[str], value: int) -> bool:
     """Whether a value is anywhere in label rasters, be it one pixel that a look-over of wide cells has missed."""
     for path in rasters:
-        with rasterio.open(Path(path)) as dataset:
+        with open_guarded(path) as dataset:
             for _, window in dataset.block_windows(1):
                 if (dataset.read(1, window=window) == value).any():
                     return True

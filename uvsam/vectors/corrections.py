@@ -6,16 +6,14 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from uvsam.errors import LabelError
 from uvsam.raster.access import one_line
 from uvsam.vectors.formats import read_run
-from uvsam.vectors.layer_files import named
+from uvsam.vectors.layer_files import UNREADABLE, named, read_rows
 from uvsam.vectors.local_map import map_around
 from uvsam.vectors.period_columns import ids
 from uvsam.vectors.polygon_files import (
@@ -104,8 +102,10 @@ def _others(path: Path, looked_at: gpd.GeoDataFrame, crs: CRS | None) -> NDArray
 
 def _read(path: Path, layer: str) -> gpd.GeoDataFrame:
     try:
-        frame = pyogrio.read_dataframe(path, layer=layer, force_2d=True)
-    except (DataSourceError, DataLayerError) as error:
+        frame = read_rows(path, layer)
+    except LabelError:
+        raise
+    except UNREADABLE as error:
         raise LabelError(f"layer {layer} of {path} cannot be read: {one_line(error)}") from error
     drawn = rows_with_polygons(frame, path, layer)
     say_left_out(len(frame) - len(drawn), path, layer)

@@ -77,12 +77,12 @@ def _both(one: str | None, other: str | None) -> str | None:
 
 def coverage_file(path: Path) -> Path:
     """Where the layer ``coverage`` lies that belongs to a file of one layer."""
-    return path.with_name(f"{path.stem}_coverage{path.suffix}")
+    return path.parent / f"{path.stem}_coverage{path.suffix}"
 
 
 def run_file(path: Path) -> Path:
     """Where it is said how a file of one layer was made."""
-    return path.with_name(f"{path.name}.run.json")
+    return path.parent / f"{path.name}.run.json"
 
 
 def files_of(paths: Iterable[Path | None]) -> list[Path]:

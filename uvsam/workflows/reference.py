@@ -10,7 +10,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -19,6 +18,7 @@ from uvsam.change.accuracy import LEAST, AreaEstimate, estimate_areas, estimate_
 from uvsam.change.answers import listed, read_answers
 from uvsam.errors import LabelError, OutputError
 from uvsam.vectors.geopackage import RUN, read_run
+from uvsam.vectors.layer_files import read_rows
 from uvsam.vectors.polygon_files import layer_kinds
 from uvsam.vectors.qgis.tables import STYLE_TABLE
 from uvsam.vectors.schema import SAMPLE
@@ -53,7 +53,7 @@ def corrected_areas(path: Path) -> Corrected:
     missing = {SAMPLE.name, DRAWN, AREAS, RUN} - set(layer_kinds(path))
     if missing:
         raise LabelError(f"{path} is not a sample of `uvsam sample`: it lacks {', '.join(sorted(missing))}")
-    strata = pyogrio.read_dataframe(path, layer=AREAS)
+    strata = read_rows(path, AREAS)
     names = [str(name) for name in strata["stratum"]]
     table = _places(path)
     try:
@@ -85,7 +85,7 @@ def corrected_areas(path: Path) -> Corrected:
 
 def _places(path: Path) -> pd.DataFrame:
     """Columns ``place_id``, ``truth`` and ``stratum``, a row for each place that was drawn and is still there."""
-    said = pyogrio.read_dataframe(path, layer=SAMPLE.name, read_geometry=False)
+    said = pd.DataFrame(read_rows(path, SAMPLE.name))
     said.columns = said.columns.str.lower()
     absent = sorted({"place_id", "truth"} - set(said.columns))
     if absent:
@@ -99,7 +99,7 @@ def _places(path: Path) -> pd.DataFrame:
     if len(twice):
         raise LabelError(f"{path} has place_id {listed(twice)} twice, with different truth; delete one row of each")
     said = said.astype({"place_id": "int64"})
-    found: pd.DataFrame = said.merge(pyogrio.read_dataframe(path, layer=DRAWN), on="place_id", how="left")
+    found: pd.DataFrame = said.merge(read_rows(path, DRAWN), on="place_id", how="left")
     strange = found["place_id"][found["stratum"].isna()]
     if len(strange):
         raise LabelError(f"place_id {listed(strange)} of {path} was not drawn; delete the rows that you added")
@@ -135,7 +135,7 @@ def answers_in(path: Path) -> gpd.GeoDataFrame | None:
     kinds = layer_kinds(path)
     if SAMPLE.name not in kinds:
         return None
-    frame = pyogrio.read_dataframe(path, layer=SAMPLE.name)
+    frame = read_rows(path, SAMPLE.name)
     notes = [name for name in frame.columns if name not in (*SAMPLE.columns, "geometry") and frame[name].notna().any()]
     added = sorted({*set(kinds) - OWN, *notes})
     if added:

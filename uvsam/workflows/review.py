@@ -9,11 +9,9 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from scipy.special import expit, logit
 
@@ -31,7 +29,7 @@ from uvsam.raster.units import turn_of
 from uvsam.raster.writer import check_destination, check_inputs_stay
 from uvsam.vectors.antimeridian import beside
 from uvsam.vectors.geopackage import RUN, Rows, check_output, read_run, write_layers
-from uvsam.vectors.layer_files import files_of, named, naming
+from uvsam.vectors.layer_files import UNREADABLE, files_of, named, naming, read_rows
 from uvsam.vectors.period_columns import ids, numbers
 from uvsam.vectors.polygon_files import layer_kinds, moved, place, rows_with_polygons, say_left_out
 from uvsam.vectors.qgis.project import ImageLayer, Member, VectorLayer, write_project
@@ -148,7 +146,7 @@ def doubt_of_villages(
 def _read_villages(path: Path, layer: str) -> gpd.GeoDataFrame:
     if layer not in layer_kinds(path):
         raise LabelError(f"{path} has no layer {layer}; give a GeoPackage that `uvsam predict` wrote")
-    every = pyogrio.read_dataframe(path, layer=layer)
+    every = read_rows(path, layer)
     frame = rows_with_polygons(every, path, layer).reset_index(drop=True)
     say_left_out(len(every) - len(frame), path, layer)
     missing = sorted(set(NEEDED) - set(frame.columns))
@@ -176,8 +174,8 @@ def _looked_at(path: Path, *, overwrite: bool) -> gpd.GeoDataFrame:
     if not overwrite:
         raise OutputError(f"{path} exists; give another name, or --overwrite, which keeps what somebody looked at")
     try:
-        frame = pyogrio.read_dataframe(path, layer=CORRECTIONS.name)
-    except (DataSourceError, DataLayerError) as error:
+        frame = read_rows(path, CORRECTIONS.name)
+    except UNREADABLE as error:
         raise OutputError(f"{path} exists and is no file of `uvsam review`; give another name") from error
     added = [*set(layer_kinds(path)) - OWN, *set(frame.columns) - {*CORRECTIONS.columns, "geometry"}]
     if added:
