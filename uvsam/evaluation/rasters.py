@@ -52,7 +52,7 @@ class LabelRaster:
                     raise LabelError(f"{self.path} has {dataset.count} bands; labels are a raster of one band")
                 yield dataset
         except SceneError as error:
-            raise LabelError(f"labels: {error}") from error
+            raise LabelError(f"{self.path} cannot be read as a raster: {error}") from error
 
     @staticmethod
     def _is_mask_band(dataset: Any) -> bool:
