@@ -83,6 +83,11 @@ def test_addresses_and_databases_are_no_files(name: str) -> None:
     assert "network" in said or "is no file" in said
 
 
+def test_an_address_that_a_path_made_shorter_is_told_as_one_without_its_password() -> None:
+    said = refusal(Path("https://me:s3cr3t@127.0.0.1:1/a.gpkg?sig=s3cr3t"))
+    assert said == "https:/127.0.0.1:1/a.gpkg is on the network; download it and give the file"
+
+
 def execute(path: Path, *commands: str) -> Path:
     with closing(sqlite3.connect(path)) as database, database:
         for command in commands:

@@ -45,10 +45,10 @@ def check_vectors(path: Path) -> None:
     """
     text = str(path)
     try:
-        name = parse(text)
+        name = None if text.startswith(("http:/", "https:/", "ftp:/", "s3:/")) else parse(text)
     except SceneError as error:
         raise LabelError(str(error)) from error
-    if name.is_remote or text.startswith(("http:/", "https:/", "ftp:/", "s3:/")):
+    if name is None or name.is_remote:
         raise LabelError(f"{text} is on the network; download it and give the file")
     if not os.path.lexists(name.file) or name.in_memory:
         return
