@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -97,14 +96,17 @@ def vector_vrt(folder: Path) -> Path:
 
 
 def not_numbers(folder: Path) -> Path:
-    polygon = struct.pack("<BIII10d", 1, 3, 1, 5, *[float("nan")] * 10)
-    return layer(folder / "aoi.gpkg", [shapely.from_wkb(polygon)])
+    """A polygon of which a corner is at 1e400."""
+    corners = "[1, 1], [1, 2], [2, 1e400], [1, 1]"
+    path = folder / "aoi.geojson"
+    path.write_text('{"type": "Polygon", "coordinates": [[' + corners + "]]}")
+    return path
 
 
 VECTORS = [
     Command("a pipe as --aoi", with_aoi(vector_pipe), status=1, word="pipe"),
     Command("an OGR VRT as --aoi", with_aoi(vector_vrt), status=1, word="aoi.vrt"),
-    Command("NaN coordinates as --aoi", with_aoi(not_numbers), status=1, word="aoi.gpkg"),
+    Command("coordinates that are no numbers as --aoi", with_aoi(not_numbers), status=1, word="aoi.geojson"),
 ]
 
 # What lies where a result shall be
@@ -155,7 +157,7 @@ def training(text: str) -> Any:
     return command
 
 
-SOURCE = "name: mine\noutput: models\nsources:\n- images: [city.tif]\n  labels: labels.gpkg\n"
+SOURCE = "name: mine\noutput: models\nsources:\n- name: city\n  images: city.tif\n  labels: labels.gpkg\n"
 WORDS = [
     Command("stepz", training(SOURCE + "stepz: 5\n"), status=2, word="steps?"),
     Command("steps: many", training(SOURCE + "steps: many\n"), status=2, word="steps"),
