@@ -181,7 +181,7 @@ def labelled(**columns: Any) -> Any:
     return command
 
 
-LABELS = [Command("labels elsewhere", labelled(), status=1, word="labels.gpkg")]
+LABELS = [Command("labels elsewhere", labelled(), status=1, word="do not overlap")]
 
 # Runs of several commands
 
