@@ -120,7 +120,7 @@ def step_figure(steps: pd.DataFrame) -> str:
     days = day_names([*steps["from"], steps["to"].iloc[-1]])
     axes.set_xticks(at, [f"{a} to {b}" for a, b in pairwise(days)], **_slanted(len(at), 5))
     axes.set(ylabel="ha")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside: a single bar fills all
     return _svg(figure)
 
 

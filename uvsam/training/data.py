@@ -223,7 +223,14 @@ def open_source(source: Source) -> GeoDataset:
         with redirect_stdout(io.StringIO()):  # where torchgeo prints that it transforms extents
             return IntersectionDataset(images, labels)
     except RuntimeError as error:
-        raise LabelError(f"source '{source.name}': labels and images do not overlap") from error
+        raise LabelError(_apart(source)) from error
+
+
+def _apart(source: Source) -> str:
+    return (
+        f"source '{source.name}': {source.labels} and {source.images} do not overlap; are both of one place, and does "
+        "each have the right coordinate reference system?"
+    )
 
 
 def _open(kind: type[RasterDataset], path: Path, source: Source) -> RasterDataset:
@@ -274,5 +281,5 @@ def _with_polygons(source: Source) -> GeoDataset:
     except LabelError as error:
         raise LabelError(f"source '{source.name}': {error}") from error
     if not polygons.touches(images.index.union_all()):
-        raise LabelError(f"source '{source.name}': labels and images do not overlap")
+        raise LabelError(_apart(source))
     return _PolygonsOverImages(images, polygons)

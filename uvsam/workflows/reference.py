@@ -52,7 +52,10 @@ def corrected_areas(path: Path) -> Corrected:
     """
     missing = {SAMPLE.name, DRAWN, AREAS, RUN} - set(layer_kinds(path))
     if missing:
-        raise LabelError(f"{path} is not a sample of `uvsam sample`: it lacks {', '.join(sorted(missing))}")
+        raise LabelError(
+            f"{path} is not a file of `uvsam sample`: it lacks {', '.join(sorted(missing))}. Answers that were saved "
+            f"to another file go into column truth of layer {SAMPLE.name} in the file that was drawn, by place_id"
+        )
     strata = read_rows(path, AREAS)
     names = [str(name) for name in strata["stratum"]]
     table = _places(path)

@@ -16,12 +16,12 @@ import geopandas as gpd
 import pandas as pd
 import pyogrio
 
+from uvsam.api.inputs import Area, Image, Location, Named, given, holds_no_place, path_of, several, text_of
+from uvsam.api.model import Model, load_model
 from uvsam.catalog.cache import named_cache
 from uvsam.catalog.cards import DEFAULT_MODEL
 from uvsam.dates import NoDay, parse_day
 from uvsam.errors import SettingsError
-from uvsam.given import Area, Image, Location, Named, given, holds_no_place, path_of, several, text_of
-from uvsam.model import Model, load_model
 from uvsam.progress import Progress, silent
 from uvsam.raster.inputs import open_inputs
 from uvsam.raster.scene import Scene

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from uvsam.api.inputs import Image, Location, given, holds_no_place, text_of
 from uvsam.catalog.cache import named_cache
 from uvsam.catalog.cards import DEFAULT_MODEL, ModelCard
 from uvsam.catalog.uvsam import load_predict_card
 from uvsam.errors import SettingsError
-from uvsam.given import Image, Location, given, holds_no_place, text_of
 from uvsam.models.specialist import Specialist
 from uvsam.progress import Progress, silent
 from uvsam.raster.arrays import spatial
