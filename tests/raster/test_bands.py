@@ -54,6 +54,7 @@ def valid(scene: Scene) -> np.ndarray:
         ("Red", "red"), (" BLUE ", "blue"), ("G", "green"), ("Band 3 (red)", "red"), ("B04", "red"),
         ("B02_blue", "blue"),
         ("Rot", "red"), ("vert", "green"), ("Rouge (665 nm)", "red"), ("azul", "blue"), ("Red Edge 1", "other"),
+        ("红", "red"), ("蓝光波段", "blue"), ("近红外", "other"), ("Зелёный", "green"), ("band_b", "blue"), ("band 1", None),
         ("red_edge", "other"), ("rededge", "other"), ("Coastal blue", "other"), ("NIR", "other"),
         ("near infrared", "other"),
         ("", None), (None, None), ("band_1", None), ("reduced", None), ("red-green", None),

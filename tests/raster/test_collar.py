@@ -94,6 +94,8 @@ def test_black_and_white_around_one_another(tmp_path: Path) -> None:
     found = find_collars(open_scene(save(tmp_path / "city.tif", pixels)))
     assert {known.value for known in found.validity.collars} == {0, 255}
     np.testing.assert_array_equal(valid(found), right)
+    with pytest.warns(UserWarning, match="--nodata none$"):  # one value would leave the other one in
+        with_collars(open_scene(tmp_path / "city.tif"))
 
 
 def test_black_roofs_and_white_ones_stay(tmp_path: Path) -> None:

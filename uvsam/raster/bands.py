@@ -17,11 +17,15 @@ from uvsam.raster.names import gdal_name
 
 COLOURS = ("red", "green", "blue")
 WORDS = {
-    "red": {"red", "rot", "rouge", "rojo", "rosso", "vermelho", "b04"},
-    "green": {"green", "grün", "gruen", "vert", "verde", "b03"},
-    "blue": {"blue", "blau", "bleu", "azul", "blu", "b02"},
+    "red": {"red", "rot", "rouge", "rojo", "rosso", "vermelho", "merah", "красный", "b04"}
+    | {"红", "红色", "红光", "红波段", "红光波段", "紅", "紅色"},
+    "green": {"green", "grün", "gruen", "vert", "verde", "hijau", "зелёный", "зеленый", "b03"}
+    | {"绿", "绿色", "绿光", "绿波段", "绿光波段", "綠", "綠色"},
+    "blue": {"blue", "blau", "bleu", "azul", "blu", "biru", "синий", "b02"}
+    | {"蓝", "蓝色", "蓝光", "蓝波段", "蓝光波段", "藍", "藍色"},
 }
 OTHERS = {"nir", "infrared", "swir", "edge", "rededge", "coastal", "pan", "thermal", "yellow", "cirrus", "ndvi", "mask"}
+OTHERS |= {"近红外", "红外", "红边", "全色", "近紅外", "紅外"}
 """Words that make another band of one that has a colour in its name, such as red edge or coastal blue."""
 
 Triple = tuple[int, int, int]
@@ -88,14 +92,16 @@ def _named(descriptions: Sequence[str | None]) -> Triple | None:
 
 
 def colour_named(description: str | None) -> str | None:
-    """``red``, ``green`` or ``blue`` of a name such as ``Red``, ``Band 3 (red)``, ``B04`` or ``R``, ``other`` of a name
-    of another part of the spectrum, else None."""
+    """``red``, ``green`` or ``blue`` of a name such as ``Red``, ``Band 3 (red)``, ``B04``, ``R`` or ``band_r``; ``other``
+    of a name of another part of the spectrum, else None."""
     text = (description or "").strip().casefold()
     words = {word for word in re.split(r"[\W_]+", text) if word}
     if words & OTHERS:
         return "other"
     letters = {colour[0]: colour for colour in COLOURS}
-    found = {letters[text]} if text in letters else {colour for colour in COLOURS if words & WORDS[colour]}
+    rest = words - {"band"}
+    letter = rest.pop() if len(rest) == 1 else ""
+    found = {letters[letter]} if letter in letters else {colour for colour in COLOURS if words & WORDS[colour]}
     return found.pop() if len(found) == 1 else None
 
 

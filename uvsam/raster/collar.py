@@ -50,10 +50,13 @@ def with_collars(scene: Scene) -> Scene:
     found = find_collars(scene)
     if collars := found.validity.collars:
         told = " and ".join(describe(scene, collar) for collar in collars)
-        value = f"{collars[0].value:g}"
+        number = collars[0].value
+        exact = int(number) if float(number).is_integer() else number
+        # one value can be said; of black and white, the other would be taken for ground without a word
+        rid = f"; to be rid of this line: --nodata {exact}" if len(collars) == 1 else ""
         warnings.warn(
             f"{scene.name}: {told}, and the file does not say that this is nodata; it is taken to be. "
-            f"If it shows ground: --nodata none; to be rid of this line: --nodata {value}",
+            f"If it shows ground: --nodata none{rid}",
             stacklevel=3,
         )
     return found
