@@ -15,7 +15,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
+import rasterio.shutil
 import shapely
 from rasterio.enums import ColorInterp
 from rasterio.features import rasterize
@@ -58,6 +58,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             four.colorinterp = [ColorInterp.undefined, ColorInterp.blue, ColorInterp.green, ColorInterp.red]
             four.update_tags(**tags)
         shutil.copy("made/city_2020.tif", "images/north.tif")
+        shutil.make_archive("delivery", "zip", "tiles")
+        rasterio.shutil.copy("made/city_2020.tif", "cube.nc", driver="netCDF")
         shape, transform, crs = profile["height"], profile["transform"], profile["crs"]
         drawn = rasterize(truth[truth["period"] == 2020].geometry, (shape, profile["width"]), transform=transform)
         labels = np.where(drawn, 6, 0).astype(np.uint8)

@@ -82,7 +82,7 @@ def test_json_has_the_documented_names_and_nothing_else(
     told = {
         "simulate": answer(capfd, "simulate", tmp_path / "city", "--size-m", "300"),
         "info": answer(capfd, "info", city / "city_2020.tif"),
-        "evaluate": answer(capfd, "evaluate", truth, truth, "--truth-where", year),
+        "evaluate": answer(capfd, "evaluate", truth, truth, "--where", year, "--truth-where", year),
         "sample": answer(capfd, "sample", truth, "--out", tmp_path / "sample.gpkg", "--aoi", ground),
         "trends": answer(capfd, "trends", truth, "--out", tmp_path / "trends.gpkg", "--no-align"),
         "models list": answer(capfd, "models"),

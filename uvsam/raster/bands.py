@@ -92,8 +92,8 @@ def _named(descriptions: Sequence[str | None]) -> Triple | None:
 
 
 def colour_named(description: str | None) -> str | None:
-    """``red``, ``green`` or ``blue`` of a name such as ``Red``, ``Band 3 (red)``, ``B04``, ``R`` or ``band_r``; ``other``
-    of a name of another part of the spectrum, else None."""
+    """``red``, ``green`` or ``blue`` of a name such as ``Red``, ``Band 3 (red)``, ``B04``, ``R`` or ``band_r``;
+    ``other`` of a name of another part of the spectrum, else None."""
     text = (description or "").strip().casefold()
     words = {word for word in re.split(r"[\W_]+", text) if word}
     if words & OTHERS:

@@ -70,7 +70,9 @@ def sample(
     if crs is None or not len(bounds):
         raise LabelError(f"{sources[0].path} has no villages with a place on earth")
     chart = map_around(bounds, crs)
-    layers: list[Polygons] = [read_lazily(one, chart).compute().geometry.to_numpy() for one in sources]
+    layers: list[Polygons] = [
+        read_lazily(one, chart).compute(scheduler="synchronous").geometry.to_numpy() for one in sources
+    ]
     for which, own in enumerate(map(without_overlaps, layers)):
         say_overlap(own.overlap, sources[which].path)
         layers[which] = _kept(own.polygons)
