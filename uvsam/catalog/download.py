@@ -35,7 +35,7 @@ SLOW_S, SLOW_BYTES = 60.0, 300_000
 
 
 class TooSlow(requests.RequestException):
-    """Bytes come, but so few that nobody can wait for the last."""
+    """Bytes come, but too slowly to wait for the last."""
 
 
 REASONS = {  # the first that fits; what requests says itself is long and about its own inside

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def exposed(path: Path) -> str | None:
-    """How another user could change what lies at ``path``, with the remedy; None where nobody but root could.
+    """How another user could change what lies at ``path``, with the remedy; None where only root could.
 
     The folders on the way count, as who can write into one can put another in its place: but not a sticky one, as /tmp,
     nor what lies inside of one that others cannot enter. What does not exist yet is ours to make. Links are followed.

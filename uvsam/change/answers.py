@@ -14,7 +14,7 @@ SAME = {
     "kept": ("keep", "still village", "remained"),
 }
 OF_ONE_LAYER = {"other": ("no", "false"), "village": ("yes", "true")}
-"""Only where there is one layer: of two dates nobody knows which one a yes is about."""
+"""Only where there is one layer: of two dates a yes may be about either."""
 SHOWN = 5
 """Numbers of places that a message lists of a kind."""
 

@@ -141,7 +141,7 @@ def check_folder(out: Path) -> None:
     """Whether the folder of a run is free, or was made by an earlier run: what is in it will be removed.
 
     Raises:
-        OutputError: it is a link, a file, or a folder of somebody else; it stays as it is.
+        OutputError: it is a link, a file, or a folder that no run made; it stays as it is.
     """
     folder = folder_of(out)
     if not os.path.lexists(folder):

@@ -55,7 +55,7 @@ def acquired_day(dataset: Any) -> datetime.date | None:
 
 
 def warn_of_written_day(uri: str) -> None:
-    """Of an image without a day: say that the date in its file is not taken for one, if there is such a date."""
+    """Say of an image without a day that the date in its file is not taken for one, if there is such a date."""
     first = sources(uri)[0]
     with open_dataset(first) as dataset:
         written = parse_time(dataset.tags().get(WRITTEN, ""))

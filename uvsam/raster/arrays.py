@@ -41,7 +41,7 @@ class Pixels:
         transform, crs: where it lies, crs as WKT; None where it does not say.
         nodata: value of pixels without data, in a band.
         valid: from slices of rows and columns to (h, w), False where there are no data; None: ``nodata`` says it all.
-        names: of the bands; none where nobody gave them names.
+        names: of the bands; none where the file gives none.
         tags: what a file would say in its tags.
         edges: rows and columns at which it is cut into pieces.
     """

@@ -18,7 +18,7 @@ from uvsam.raster.access import is_remote, open_dataset, sources
 from uvsam.raster.web import AT_ONCE, BESIDE, TIMEOUT_S, http_address, looks
 
 STATISTICS = {"Metadata", "Histograms"}
-"""What QGIS and GDAL add to a file's ``.aux.xml`` when somebody looks at it; no pixel depends on it."""
+"""What QGIS and GDAL add to a file's ``.aux.xml`` when it is looked at; no pixel depends on it."""
 ASKED_AGAIN = 3
 SAMPLE_PX = 64
 BLOCKS = 1000
@@ -27,7 +27,7 @@ Identity = list[list[Any]]
 
 
 def identity(uri: str) -> Identity:
-    """Name and state of all files of an image, as JSON has it; the same as long as nobody changes one.
+    """Name and state of all files of an image, as JSON has it; the same as long as none is changed.
 
     Of a file here its size and time of change, and the same of what lies beside it. Of one on the web what its server
     says: length, ETag and time of change. Where a server says neither, and of object stores, a digest of the header,
@@ -96,7 +96,7 @@ def _state(path: Path) -> list[Any]:
 
 
 def _description(content: bytes) -> list[Any]:
-    """Of an ``.aux.xml``: what it says besides statistics."""
+    """What an ``.aux.xml`` says besides statistics."""
     try:
         root = xml.fromstring(content)
     except xml.ParseError:

@@ -90,7 +90,7 @@ def check_values(source: Source, found: LabelSurvey, rasters: Sequence[str]) -> 
         rasters: files of the labels; none where they are polygons.
 
     Raises:
-        LabelError: the labels have values that nobody named, or the village value is nowhere; with the remedy.
+        LabelError: the labels have values that are not named, or the village value is nowhere; with the remedy.
     """
     strange = [value for value in found.values if value not in source.values]
     lost = [value for value in found.not_found if source.values[value] == "village" and rasters]
@@ -111,7 +111,7 @@ def check_values(source: Source, found: LabelSurvey, rasters: Sequence[str]) -> 
 
 
 def _strange(source: Source, strange: Sequence[int], lost: Sequence[int]) -> str:
-    """What to do about values that nobody named."""
+    """What to do about values that are not named."""
     possible = [value for value in strange if 0 <= value <= 255]
     if len(possible) < len(strange):
         bad = _listed([value for value in strange if value not in possible])

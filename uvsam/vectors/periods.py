@@ -187,7 +187,7 @@ def check_one_period(path: Path, option: str, near: Sequence[datetime.date] = ()
     """
     period = _date_columns(path, polygon_layer(path)).get(PERIOD)
     groups = period.groups() if period else []
-    if period and len(groups) > 1 and PERIOD not in (named(path).where or "").lower():  # else somebody chose several
+    if period and len(groups) > 1 and PERIOD not in (named(path).where or "").lower():  # else the user chose several
         fitting = min(reversed(groups), key=lambda one: min([abs(one.day - day) for day in near if one.day] or [LONG]))
         one = _quoted(period.condition(fitting))
         raise LabelError(f"{_holds(path, period, groups)}: choose one, as with {option} {one}")

@@ -76,7 +76,7 @@ def _is_local(crs: CRS | None) -> bool:
     """Whether the origin of a CRS lies in the region that it is for, so that a village may be there."""
     area = None if crs is None else crs.area_of_use
     if crs is None or area is None:
-        return crs is not None  # a map of somebody's own
+        return crs is not None  # a map of the user's own
     lon, lat = Transformer.from_crs(crs, LON_LAT, always_xy=True).transform(0.0, 0.0)
     wide = (area.east - area.west) % 360 or 360.0
     return bool(wide < WIDE and (lon - area.west) % 360 <= wide and area.south <= lat <= area.north)

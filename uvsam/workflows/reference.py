@@ -131,7 +131,7 @@ def answers_in(path: Path) -> gpd.GeoDataFrame | None:
     """Places of an earlier sample that have an answer; None where there is no such file.
 
     Raises:
-        OutputError: it has what somebody added, which would be lost.
+        OutputError: it has what was added by hand, which would be lost.
     """
     if not path.exists():
         return None

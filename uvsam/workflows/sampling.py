@@ -43,7 +43,7 @@ def sample(
     Of one layer the strata are village and other, of two kept, gained, lost and other. The layer ``sample`` has points
     and an empty column ``truth``; what the map says of each is in another table, so that nobody copies it.
 
-    Nothing that somebody filled in is lost: where ``out`` is a sample already, its answers are kept at the places that
+    Nothing that was filled in is lost: where ``out`` is a sample already, its answers are kept at the places that
     are drawn again, as they are with the same layers and seed, and as many places or more.
 
     Args:

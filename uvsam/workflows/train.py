@@ -37,7 +37,7 @@ Told = Callable[[Sequence[LabelSurvey]], None]
 
 
 def untold(surveys: Sequence[LabelSurvey]) -> None:
-    """Nobody asked."""
+    """Tell nothing."""
 
 
 def train_specialist(
