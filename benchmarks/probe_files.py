@@ -290,6 +290,12 @@ def text(files: Files) -> Path:
     return files.path("text.tif")
 
 
+def papers(files: Files) -> Path:
+    files.path("papers").mkdir(exist_ok=True)
+    (files.path("papers") / "notes.txt").write_text("not a picture")
+    return files.path("papers")
+
+
 def pipe(files: Files) -> Path:
     if not files.path("pipe.tif").exists():
         os.mkfifo(files.path("pipe.tif"))
@@ -361,9 +367,8 @@ REFUSALS = [
     Refusal("no CRS", without_crs, "-a_srs"),
     Refusal("no position", bare, "--allow-ungeoreferenced"),
     Refusal("a text that is called tif", text, "not recognized"),
-    Refusal("a folder", lambda files: files.folder, "not recognized"),
+    Refusal("a folder without an image", papers, "holds no image"),
     Refusal("missing", lambda files: files.path("nowhere.tif"), "does not exist"),
-    Refusal("no name", lambda files: "", "does not exist"),
     Refusal("a link to itself", loop, "does not exist"),
     Refusal("a pipe", pipe, "pipe"),
     Refusal("standard input", lambda files: "/vsistdin/", "pipe"),

@@ -163,6 +163,7 @@ WORDS = [
     Command("steps: many", training(SOURCE + "steps: many\n"), status=2, word="steps"),
     Command("a day that is none", training(SOURCE + "steps: 2020-02-30\n"), status=2),
     Command("steps: 1e400", training(SOURCE + "steps: 1e400\n"), status=2, word="steps"),
+    Command("an image without a name", lambda f: ["predict", "", *OUT], status=2, word="is empty"),
     Command("a command that is none", lambda f: ["predct", "city.tif"], status=2, word="predict"),
     Command("a model that is none", lambda f: ["predict", image(f / "city.tif").name, *OUT, "--model", "uvsam-tny"],
             status=1, word="uvsam-tiny"),
