@@ -1,6 +1,7 @@
 """Images whose place cannot be true are refused before work starts, with what to do."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,9 @@ def test_predict_and_info_say_so_before_any_work(tmp_path: Path, capsys: pytest.
     with rasterio.open(path, "r+") as dataset:  # what the advice does
         dataset.crs = "EPSG:32643"
     assert run(["info", str(path)]) == 0
+
+
+def test_advice_does_not_edit_a_file_on_the_web(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    write(tmp_path / "city.tif", None, HALF_M)
+    with pytest.raises(GeoreferencingError, match=r"gdal_edit\.py -a_srs EPSG:<code> <downloaded copy>$"):
+        open_scene(f"{serve().address}/city.tif")

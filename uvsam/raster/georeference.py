@@ -12,7 +12,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
 from uvsam.errors import GeoreferencingError, SettingsError
-from uvsam.raster.access import name_of
+from uvsam.raster.access import is_remote, name_of
 from uvsam.raster.resolution import ground_resolution_m
 from uvsam.raster.units import FULL_TURN, degrees_per_unit, is_on_earth, metres_per_unit
 
@@ -66,7 +66,7 @@ def _doubt(dataset: Any, uri: str) -> str | None:
     if not _is_placed(dataset.transform):
         return _how_to_place(dataset, uri)
     shape, transform = dataset.shape, dataset.transform
-    assign = f"{ACCEPT}, or assign the right one: gdal_edit.py -a_srs CODE {shlex.quote(uri)}"
+    assign = f"{ACCEPT}, or assign the right one: gdal_edit.py -a_srs CODE {_editable(uri)}"
     unknown = assign.replace(" CODE ", " EPSG:<code> ")
     if not dataset.crs:
         return f"{uri} has no coordinate reference system; {unknown}"
@@ -80,12 +80,17 @@ def _doubt(dataset: Any, uri: str) -> str | None:
     if _starts_at_zero(shape, transform, crs):
         return (
             f"{uri} says {crs.name}, but its corner is at (0, 0), as in an image without a position; {ACCEPT}, or say "
-            f"where it is: gdal_edit.py -a_ullr <left> <top> <right> <bottom> {shlex.quote(uri)}"
+            f"where it is: gdal_edit.py -a_ullr <left> <top> <right> <bottom> {_editable(uri)}"
         )
     if wrong := _impossible(shape, transform, crs):
         return f"{uri}: {wrong}; {unknown}"
     _warn_of_far_places(shape, transform, crs, uri)
     return None
+
+
+def _editable(uri: str) -> str:
+    """How a command that changes a file names the image; one on the network has to be downloaded first."""
+    return "<downloaded copy>" if is_remote(uri) else shlex.quote(uri)
 
 
 def _is_placed(transform: Affine) -> bool:
