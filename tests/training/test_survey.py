@@ -16,7 +16,10 @@ from rasterio.features import rasterize
 
 from uvsam.catalog import load_card
 from uvsam.cli.main import run
+from uvsam.training.config import SpecialistTraining, load_training
+from uvsam.training.sampling import open_sources
 from uvsam.training.survey import Counts
+from uvsam.training.targets import target_table
 
 
 class Labels:
@@ -168,3 +171,16 @@ def test_the_threshold_that_was_best_is_in_the_card(labels: Labels, capsys: pyte
     assert float(measured["val_iou"]) > 0.5
     assert f"threshold: {card.calibration.threshold:g}, the best on held-out ground" in said
     assert f"at threshold {card.calibration.threshold:.2f}" in card.quality[0].measure
+
+
+def test_our_own_settings_name_every_value_of_the_real_labels(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    settings = load_training(SpecialistTraining, root / "configs" / "train" / "specialist.yaml")
+    there = tuple(source for source in settings.sources if source.images.exists())
+    if not there:
+        pytest.skip("the images of the settings are not beside the repository")
+    settings = settings.model_copy(update={"sources": there})
+    surveys = [source.survey for source in open_sources(settings, target_table(there, settings.classes))]
+    assert all(set(survey.values) <= set(source.values) for survey, source in zip(surveys, there, strict=True))
+    assert any(survey.village_share for survey in surveys)

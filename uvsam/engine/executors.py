@@ -90,7 +90,7 @@ def open_run(
         first: is called in each new process at once, while this one goes on; picklable.
 
     Raises:
-        SettingsError: nobody answers at ``dask``, or there is no worker, or the client is closed or asynchronous.
+        SettingsError: no scheduler answers at ``dask``, or there is no worker, or the client is closed or asynchronous.
         TypeError: ``dask`` is neither an address nor a client.
     """
     if dask is None and workers == 1 and not even_one:
